@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the migrations on the connection that core.db.migrate hands over."""
+
+from alembic import context
+
+from core.db.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()

