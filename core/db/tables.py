@@ -21,7 +21,7 @@ def _id(name: str) -> sa.Column[int]:
     return sa.Column("id", sa.BigInteger, sequence, server_default=sequence.next_value(), primary_key=True)
 
 
-def _reference(name: str, target: str, *, nullable: bool = False) -> list[sa.SchemaItem]:
+def _reference(name: str, target: str, *, nullable: bool = False) -> list[sa.sql.schema.SchemaItem]:
     column: sa.Column[int] = sa.Column(name, sa.BigInteger, nullable=nullable)
     return [column, sa.ForeignKeyConstraint([name], [f"{target}.id"]).ddl_if(dialect="postgresql")]
 

@@ -1,0 +1,1 @@
+"""REST routers, one per noun; the same core calls that the pages make."""

@@ -1,0 +1,24 @@
+"""The REST side: one FastAPI application, mounted at /api beside the screens."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from api import auth, images, models, problems, themes, training, users
+
+routers = (auth.router, users.router, themes.router, images.router, training.router, models.router)
+
+
+def create() -> FastAPI:
+    """Build the application; it answers once a workbench is open (core.workbench)."""
+    app = FastAPI(
+        title="Veritrain",
+        summary="Label, verify, train, prove: everything the screens do, for programs.",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    problems.install(app)
+    for router in routers:
+        app.include_router(router)
+    return app

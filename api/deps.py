@@ -1,0 +1,29 @@
+"""What every route asks for: the open workbench and the signed-in person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import Request
+
+from core import auth
+from core.errors import NotSignedIn
+from core.workbench import Workbench, current
+
+
+def workbench() -> Workbench:
+    """The workbench that the app's lifespan opened."""
+    return current()
+
+
+def person(role: str) -> Callable[[Request], auth.User]:
+    """A dependency: the person whom api.security found for the request, if they have `role` or more."""
+
+    def signed_in(request: Request) -> auth.User:
+        user: auth.User | None = request.scope.get("state", {}).get("user")
+        if user is None:
+            raise NotSignedIn("Sign in first.")
+        auth.require(user, role)
+        return user
+
+    return signed_in

@@ -1,0 +1,136 @@
+"""Parameters and runs of a theme."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Path
+from pydantic import BaseModel, ConfigDict
+
+from api.deps import person, workbench
+from api.router import Router
+from core import auth, params, registry, runs, themes
+from core.errors import NotFound
+from core.runs import Run
+from core.workbench import Workbench
+
+router = Router(tags=["training"])
+
+Bench = Annotated[Workbench, Depends(workbench)]
+Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
+Trainer = Annotated[auth.User, Depends(person(auth.TRAINER))]
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+class Config(BaseModel):
+    """Either part may be left out and then stays as it is; each is the content of its YAML file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    params: dict[str, Any] | None = None
+    auguments: dict[str, Any] | None = None
+
+
+class RunOut(BaseModel):
+    id: int
+    theme_id: int
+    theme_name: str
+    status: str
+    attempt: int
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: dict[str, Any] | None
+    error: dict[str, Any] | None
+    queue_place: int | None = None
+
+
+class ProgressOut(RunOut):
+    metrics: dict[str, list[tuple[int, float, float]]]
+    """Series of (step, epoch, value)."""
+    log: list[str]
+
+
+class ResultOut(RunOut):
+    spec: dict[str, Any]
+    result: dict[str, Any] | None
+    version_id: int | None
+
+
+def _out(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in RunOut.model_fields if name != "queue_place"}
+
+
+def _of_theme(wb: Workbench, theme_id: int, run_id: int) -> Run:
+    run = runs.get(wb, run_id)
+    if run.theme_id != theme_id:
+        themes.get(wb, theme_id)
+        raise NotFound("There is no run {id} in this theme.", id=run_id)
+    return run
+
+
+@router.get("/theme/{theme_id}/training/config", summary="The theme's parameters")
+def get_config(wb: Bench, _user: Viewer, theme_id: Id) -> dict[str, Any]:
+    themes.get(wb, theme_id)
+    chosen, augmented = params.saved(wb.settings, theme_id)
+    return {"params": chosen.model_dump(mode="json"), "auguments": augmented.model_dump(mode="json")}
+
+
+@router.post("/theme/{theme_id}/training/config/save", summary="Save the theme's parameters")
+def save_config(wb: Bench, _user: Trainer, theme_id: Id, body: Config) -> dict[str, Any]:
+    themes.get(wb, theme_id)
+    chosen, augmented = params.saved(wb.settings, theme_id)
+    if body.params is not None:
+        chosen = params.check(body.params, params.Params)
+    if body.auguments is not None:
+        augmented = params.check(body.auguments, params.Auguments)
+    params.save(wb.settings, theme_id, chosen, augmented)
+    return {"params": chosen.model_dump(mode="json"), "auguments": augmented.model_dump(mode="json")}
+
+
+@router.post("/theme/{theme_id}/training/start", status_code=201, summary="Train")
+def start(wb: Bench, user: Trainer, theme_id: Id) -> RunOut:
+    return RunOut(**_out(runs.start(wb, user, theme_id)))
+
+
+@router.get("/theme/{theme_id}/training/progress/{run_id}", summary="How far a run is")
+def progress(wb: Bench, _user: Viewer, theme_id: Id, run_id: Id) -> ProgressOut:
+    run = _of_theme(wb, theme_id, run_id)
+    return ProgressOut(
+        **_out(run),
+        queue_place=runs.queue_place(wb, run_id),
+        metrics=runs.metrics(wb, run_id),
+        log=[line.message for line in runs.logs(wb, run_id, tail=50)],
+    )
+
+
+@router.get("/theme/{theme_id}/training/history", summary="The theme's runs, newest first")
+def history(wb: Bench, _user: Viewer, theme_id: Id) -> list[RunOut]:
+    themes.get(wb, theme_id)
+    return [RunOut(**_out(run)) for run in runs.history(wb, theme_id)]
+
+
+@router.get("/theme/{theme_id}/training/result/{run_id}", summary="What a run found, and from what")
+def result(wb: Bench, _user: Viewer, theme_id: Id, run_id: Id) -> ResultOut:
+    run = _of_theme(wb, theme_id, run_id)
+    version = registry.of_run(wb, run_id)
+    return ResultOut(
+        **_out(run),
+        spec=run.spec.model_dump(mode="json"),
+        result=run.result,
+        version_id=version.id if version else None,
+    )
+
+
+@router.post("/theme/{theme_id}/training/cancel/{run_id}", summary="Stop a run")
+def cancel(wb: Bench, user: Trainer, theme_id: Id, run_id: Id) -> RunOut:
+    _of_theme(wb, theme_id, run_id)
+    return RunOut(**_out(runs.cancel(wb, user, run_id)))
+
+
+@router.post("/theme/{theme_id}/training/resume/{run_id}", summary="Go on with a failed or cancelled run")
+def resume(wb: Bench, user: Trainer, theme_id: Id, run_id: Id) -> RunOut:
+    _of_theme(wb, theme_id, run_id)
+    return RunOut(**_out(runs.resume(wb, user, run_id)))

@@ -1,0 +1,74 @@
+"""Builds the ASGI app: screens, REST and MLflow's proxy in one process behind one sign-in.
+
+Run: python -m uvicorn app:app --host 127.0.0.1 --port 8501   (`make run` does it with all the rest)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from anyio import to_thread
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+import api.app
+import api.auth
+import api.mlflow_proxy
+import api.security
+from core import collector, i18n, workbench
+from core.settings import Settings
+from pages.shell.errors import report
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+for noisy in ("httpx", "alembic.runtime.migration", "uvicorn.access"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+
+THREADS = 64
+"""Threads for routes that wait for the database; the default 40 would let one slow upload page hold many."""
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
+    to_thread.current_default_thread_limiter().total_tokens = THREADS
+    wb = workbench.Workbench.open(Settings.from_env())
+    workbench.set_current(wb)
+    collecting = collector.start(wb)
+    try:
+        yield {}
+    finally:
+        collecting.stop()
+        await api.mlflow_proxy.close()
+        workbench.set_current(None)
+        wb.close()
+
+
+async def health(_request: Request) -> JSONResponse:
+    """Answers once the database is open; load balancers and the supervisor ask it."""
+
+    def probe() -> None:
+        with workbench.current().db.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    await to_thread.run_sync(probe)
+    return JSONResponse({"status": "ok", "languages": list(i18n.LANGUAGES)})
+
+
+app = st.App(
+    Path(__file__).parent / "pages" / "shell" / "main.py",
+    lifespan=lifespan,
+    routes=[
+        Route("/health", health),
+        Mount("/api", app=api.app.create()),
+        *api.auth.pages,
+        *api.mlflow_proxy.routes,
+    ],
+    middleware=[Middleware(api.security.Security)],
+    on_script_error=report,
+)

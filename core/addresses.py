@@ -1,0 +1,54 @@
+"""Pure. The addresses of the screens, and the older paths that lead to them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen: its path, the file in pages/ that draws it, the role it needs, and whether the menu lists it."""
+
+    path: str
+    file: str
+    role: str = "viewer"
+    in_menu: bool = True
+
+
+SCREENS = (
+    Screen("", "themes.py"),
+    Screen("theme", "theme.py", in_menu=False),
+    Screen("parameters", "parameters.py", in_menu=False),
+    Screen("training", "training.py", in_menu=False),
+    Screen("run", "run.py", in_menu=False),
+    Screen("history", "history.py"),
+    Screen("models", "models.py"),
+    Screen("predict", "predict.py"),
+    Screen("users", "users.py", role="admin"),
+    Screen("account", "account.py", in_menu=False),
+)
+
+PATHS = frozenset(f"/{screen.path}" for screen in SCREENS)
+
+_REDIRECTS = tuple(
+    (re.compile(pattern), target)
+    for pattern, target in (
+        (r"/theme/create/?", "/?create=1"),
+        (r"/theme/(\d{1,18})/?", "/theme?theme={0}"),
+        (r"/theme/(\d{1,18})/training/config/?", "/parameters?theme={0}"),
+        (r"/theme/(\d{1,18})/training/run/?", "/training?theme={0}"),
+        (r"/theme/(\d{1,18})/training/history/?", "/history?theme={0}"),
+        (r"/theme/(\d{1,18})/training/result/(\d{1,18})/?", "/run?run={1}"),
+        (r"/theme/(\d{1,18})/inference/?", "/predict?theme={0}"),
+        (r"/(theme|parameters|training|run|history|models|predict|users|account)/", "/{0}"),
+    )
+)
+
+
+def redirect(path: str) -> str | None:
+    """Where an older or slashed path leads, or None when it is not one."""
+    for pattern, target in _REDIRECTS:
+        if match := pattern.fullmatch(path):
+            return target.format(*match.groups())
+    return None

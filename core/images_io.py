@@ -1,0 +1,182 @@
+"""Pure. What an uploaded file is: type from its bytes, full decode, limits, hashes, thumbnail."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import filetype
+import numpy as np
+import scipy.fft
+from PIL import Image, ImageOps
+
+from core.errors import InvalidInput
+from core.settings import MIB, Settings
+
+FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
+"""Formats we accept, by Pillow's name, and the extension their files get in the store."""
+THUMBNAIL_SIDE = 256
+"""Pixels of a thumbnail's longer side; a smaller image is not enlarged."""
+THUMBNAIL_QUALITY = 80
+LARGE_PIXELS = 12_000_000
+"""Above this many pixels images are decoded one at a time, so that memory stays bounded."""
+MAX_NAME = 200
+"""Characters of a file name that are kept for people to read."""
+
+_one_large = threading.Semaphore(1)
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_file_bytes: int
+    max_pixels: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(settings.max_file_bytes, settings.max_pixels)
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What one decode of the file found. Width and height in pixels, EXIF orientation applied."""
+
+    format: str
+    """One of FORMATS."""
+    width: int
+    height: int
+    size: int
+    """Bytes of the file."""
+    sha256: str
+    phash: str
+    """64-bit perceptual hash in hex, the bits of imagehash.phash."""
+    thumbnail: bytes
+    """WebP, longer side at most THUMBNAIL_SIDE."""
+
+    @property
+    def extension(self) -> str:
+        return FORMATS[self.format]
+
+
+def inspect(data: bytes, limits: Limits, name: str = "file") -> ImageInfo:
+    """Decode the file once in full. Raises InvalidInput with a sentence that names `name`."""
+    if not data:
+        raise InvalidInput("“{name}” is empty (0 bytes).", name=name)
+    if len(data) > limits.max_file_bytes:
+        raise too_big(name, limits.max_file_bytes)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=list(FORMATS))
+    except Image.DecompressionBombError:
+        raise _too_many_pixels(name, limits) from None
+    except Exception:  # Pillow raises nearly anything on hostile bytes
+        raise _not_an_image(data, name) from None
+    if image.width * image.height > limits.max_pixels:
+        raise _too_many_pixels(name, limits)
+    kind = str(image.format)
+    if image.width * image.height > LARGE_PIXELS:
+        with _one_large:
+            width, height, phash, thumbnail = _decode(image, name)
+    else:
+        width, height, phash, thumbnail = _decode(image, name)
+    return ImageInfo(
+        format="JPEG" if kind == "MPO" else kind,
+        width=width,
+        height=height,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        phash=phash,
+        thumbnail=thumbnail,
+    )
+
+
+def too_big(name: str, limit: int) -> InvalidInput:
+    return InvalidInput(
+        "“{name}” is larger than {limit} MB; make it smaller and upload it again.",
+        name=name,
+        limit=limit // MIB,
+    )
+
+
+def to_display(image: Image.Image) -> Image.Image:
+    """The image in a mode that WebP can hold: 8-bit RGB or RGBA; deeper grey is scaled, not clipped."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        # 16-bit files use the format's range; 32-bit and float ones have none, so their own is taken.
+        low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (values.min(), values.max())
+        scaled = (values - low) * (255 / max(high - low, 1e-12))
+        image = Image.fromarray(scaled.astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def perceptual_hash(image: Image.Image) -> str:
+    """64 bits in hex, equal to `str(imagehash.phash(image))`."""
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
+    spectrum = scipy.fft.dct(scipy.fft.dct(grey.astype(np.float64), axis=0), axis=1)[:8, :8]
+    return np.packbits(spectrum > np.median(spectrum)).tobytes().hex()
+
+
+def _decode(image: Image.Image, name: str) -> tuple[int, int, str, bytes]:
+    width, height = image.size
+    try:
+        # JPEG can decode at 1/2, 1/4 or 1/8 size; it still reads every byte, so a torn file is found.
+        image.draft(None, (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+        image.load()
+        orientation = _orientation(image)
+        image = to_display(image)
+    except Exception as error:  # as above
+        raise InvalidInput("“{name}” is damaged or cut short; export or copy it again.", name=name) from error
+    if orientation > 4:
+        width, height = height, width
+    if orientation > 1:
+        image.getexif()[0x0112] = orientation
+        image = ImageOps.exif_transpose(image)
+    phash = perceptual_hash(image)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    out = io.BytesIO()
+    options: dict[str, Any] = {"method": 0, "quality": THUMBNAIL_QUALITY}
+    if max(image.size) <= THUMBNAIL_SIDE // 4:
+        # A tiny picture is looked at enlarged, where lossy colour shows.
+        options = {"method": 0, "lossless": True, "quality": 0}
+    image.save(out, "WEBP", **options)
+    return width, height, phash, out.getvalue()
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = int(image.getexif().get(0x0112, 1))
+    except Exception:  # an unreadable EXIF block does not spoil the picture
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _too_many_pixels(name: str, limits: Limits) -> InvalidInput:
+    return InvalidInput(
+        "“{name}” has more than {limit} megapixels; make it smaller and upload it again.",
+        name=name,
+        limit=limits.max_pixels // 1_000_000,
+    )
+
+
+def _not_an_image(data: bytes, name: str) -> InvalidInput:
+    kind = filetype.guess(data[:8192])
+    if kind is None or kind.mime.startswith("image/"):
+        return InvalidInput(
+            "“{name}” is not an image we can read; use JPEG, PNG, WebP, BMP, GIF or TIFF.", name=name
+        )
+    return InvalidInput(
+        "“{name}” is not an image but a {kind} file; use JPEG, PNG, WebP, BMP, GIF or TIFF.",
+        name=name,
+        kind=kind.extension.upper(),
+    )
+
+
+def to_png(data: bytes) -> bytes:
+    """An accepted image (its first frame, upright) as PNG, for browsers that cannot show its format."""
+    image = Image.open(io.BytesIO(data), formats=list(FORMATS))
+    out = io.BytesIO()
+    to_display(ImageOps.exif_transpose(image)).save(out, "PNG", compress_level=1)
+    return out.getvalue()

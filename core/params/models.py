@@ -1,0 +1,210 @@
+"""Pure. What can be set for a training: `Params` (params.yaml) and its groups."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import field_validator, model_validator
+
+from core.errors import InvalidInput
+from core.params.fields import N_, Group, group, param
+
+VIT_PATCH = 16
+"""Side in pixels of the squares into which vit_b_16 cuts an image."""
+
+_WEIGHTS_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}\.safetensors")
+
+
+class ModelParams(Group):
+    architecture: Literal["resnet18", "resnet50", "efficientnet_b0", "mobilenet_v3_small", "vit_b_16"] = (
+        param(
+            "resnet18",
+            N_("Architecture"),
+            N_("The kind of network; the small ones train fast, the large ones want more images."),
+            choices={
+                "resnet18": N_("ResNet-18 – quick, a good first choice"),
+                "resnet50": N_("ResNet-50 – larger, slower, for thousands of images"),
+                "efficientnet_b0": N_("EfficientNet-B0 – accurate for its size"),
+                "mobilenet_v3_small": N_("MobileNet v3 small – the fastest"),
+                "vit_b_16": N_("Vision Transformer B/16 – large, wants pre-trained weights"),
+            },
+        )
+    )
+    weights: str = param(
+        "none",
+        N_("Starting weights"),
+        N_(
+            "“none” starts from scratch and works offline, “default” downloads torchvision's pre-trained "
+            "weights, or name a .safetensors file in the folder “weights” of the file store."
+        ),
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _known_weights(cls, value: str) -> str:
+        if value not in ("none", "default") and not _WEIGHTS_FILE.fullmatch(value):
+            raise InvalidInput(
+                "“{field}” is “{value}”; write none, default, or the name of a .safetensors file "
+                "in the folder “weights” of the file store.",
+                field="model.weights",
+                value=value[:80],
+            )
+        return value
+
+
+class TrainingParams(Group):
+    epochs: int = param(
+        10,
+        N_("Epochs"),
+        N_("How many times the training looks at every image."),
+        unit=N_("passes"),
+        low=1,
+        high=1000,
+        step=1,
+    )
+    batch_size: int = param(
+        64,
+        N_("Batch size"),
+        N_("How many images the network sees at once; halve it when memory runs out."),
+        unit=N_("images"),
+        low=2,
+        high=1024,
+        step=8,
+    )
+    learning_rate: float = param(
+        0.001,
+        N_("Learning rate"),
+        N_("How far each step moves the weights; lower it when the loss jumps, raise it when nothing moves."),
+        low=1e-6,
+        high=1.0,
+        step=0.0001,
+    )
+    optimizer: Literal["adamw", "adam", "sgd"] = param(
+        "adamw",
+        N_("Optimiser"),
+        N_("The rule by which the weights are moved."),
+        choices={
+            "adamw": N_("AdamW – works well without tuning"),
+            "adam": N_("Adam"),
+            "sgd": N_("SGD with momentum – wants a learning rate about ten times higher"),
+        },
+    )
+    weight_decay: float = param(
+        0.01,
+        N_("Weight decay"),
+        N_("How strongly weights are pulled to zero, which keeps the model from learning images by heart."),
+        low=0.0,
+        high=1.0,
+        step=0.01,
+    )
+    scheduler: Literal["none", "cosine", "step", "onecycle"] = param(
+        "onecycle",
+        N_("Learning rate schedule"),
+        N_("How the learning rate changes during the training."),
+        choices={
+            "none": N_("Stays the same"),
+            "cosine": N_("Falls along a cosine"),
+            "step": N_("A tenth after each third of the epochs"),
+            "onecycle": N_("Rises, then falls to almost nothing"),
+        },
+    )
+    label_smoothing: float = param(
+        0.0,
+        N_("Label smoothing"),
+        N_("How much doubt is added to the labels; a little helps when some labels may be wrong."),
+        low=0.0,
+        high=0.5,
+        step=0.05,
+    )
+    seed: int = param(
+        42,
+        N_("Seed"),
+        N_("The number all chance is derived from: the same seed gives the same model on the same machine."),
+        low=0,
+        high=2**31 - 1,
+        step=1,
+    )
+    precision: Literal["auto", "fp32", "bf16"] = param(
+        "auto",
+        N_("Precision"),
+        N_("The numbers used for computing; automatic takes the short ones where the processor gains."),
+        choices={
+            "auto": N_("Automatic"),
+            "fp32": N_("32 bits – exact"),
+            "bf16": N_("bfloat16 – faster on newer processors"),
+        },
+    )
+
+
+class EarlyStoppingParams(Group):
+    enabled: bool = param(
+        True,
+        N_("Stop early"),
+        N_("Ends the training when it no longer gets better on the validation images."),
+    )
+    metric: Literal["valid_loss", "valid_accuracy", "valid_macro_f1"] = param(
+        "valid_loss",
+        N_("Measured by"),
+        N_("The figure that says which epoch was best, with or without early stopping."),
+        choices={
+            "valid_loss": N_("Loss on the validation images"),
+            "valid_accuracy": N_("Accuracy on the validation images"),
+            "valid_macro_f1": N_("Macro F1 on the validation images"),
+        },
+    )
+    patience: int = param(
+        5,
+        N_("Patience"),
+        N_("How many epochs without an improvement are waited for."),
+        unit=N_("epochs"),
+        low=1,
+        high=100,
+        step=1,
+    )
+
+
+class DataParams(Group):
+    image_size: int = param(
+        64,
+        N_("Image size"),
+        N_("Side of the square every image is brought to; larger shows more detail and takes longer."),
+        unit=N_("pixels"),
+        low=32,
+        high=512,
+        step=32,
+    )
+    workers: int = param(
+        0,
+        N_("Reading threads"),
+        N_("How many threads read and decode images; 0 takes one for each processor core."),
+        unit=N_("threads"),
+        low=0,
+        high=64,
+        step=1,
+    )
+
+
+class Params(Group):
+    """params.yaml: how a model is trained."""
+
+    schema_version: Literal[1] = 1
+    model: ModelParams = group(ModelParams, N_("Model"), N_("What is trained."))
+    training: TrainingParams = group(TrainingParams, N_("Training"), N_("How it is trained."))
+    early_stopping: EarlyStoppingParams = group(
+        EarlyStoppingParams, N_("Early stopping"), N_("When the training may end before its last epoch.")
+    )
+    data: DataParams = group(DataParams, N_("Data"), N_("How images are brought to the network."))
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        size = self.data.image_size
+        if self.model.architecture == "vit_b_16" and size % VIT_PATCH:
+            raise InvalidInput(
+                "“{field}” is {value}, but vit_b_16 needs a multiple of {patch}; take {near}.",
+                field="data.image_size",
+                value=size,
+                patch=VIT_PATCH,
+                near=max(round(size / VIT_PATCH), 2) * VIT_PATCH,
+            )
+        return self

@@ -1,0 +1,205 @@
+"""Pure. Child processes that are owned: they die with us, are restarted with back-off, and leave nobody behind."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
+"""Back-off before a restart: doubles from the first to the longest."""
+STEADY_SECONDS = 60.0
+"""A process that ran this long starts again with the shortest wait."""
+STOP_SECONDS = 8.0
+"""Time between asking a process to end and killing it."""
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere nothing happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass
+class Child:
+    """One process kept running. `start` once, then `watch` regularly, `stop` at the end."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    log_file: Path
+    restarts: int = 0
+    process: subprocess.Popen[bytes] | None = None
+    _began: float = 0.0
+    _wait: float = FIRST_WAIT_SECONDS
+    _again_at: float | None = None
+    _family: dict[int, psutil.Process] = field(default_factory=dict)
+
+    def start(self) -> None:
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                list(self.command),
+                env=dict(self.environment),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor alone
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            )
+        self._began = time.monotonic()
+        self._again_at = None
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def watch(self) -> bool:
+        """Restart the process if it ended and its wait is over. True when it was started again now."""
+        if self.process is None:
+            return False
+        if self.running:
+            self._remember()
+            return False
+        now = time.monotonic()
+        if self._again_at is None:
+            self._wait = (
+                FIRST_WAIT_SECONDS
+                if now - self._began > STEADY_SECONDS
+                else min(self._wait * 2, LONGEST_WAIT_SECONDS)
+            )
+            self._again_at = now + self._wait
+            log.warning(
+                "%s ended with %s; starting it again in %.1f s", self.name, self.process.poll(), self._wait
+            )
+            self._kill_rest()
+        if now < self._again_at:
+            return False
+        self.restarts += 1
+        self.start()
+        return True
+
+    def ask_to_stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        self._remember()
+        if self.running:
+            assert self.process is not None
+            self.process.send_signal(how)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ask it to end, wait, and kill whatever is left of it and its children."""
+        self.ask_to_stop()
+        if self.process is not None:
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._kill_rest()
+        self.process = None
+
+    def tail(self, lines: int = 5) -> str:
+        """The end of its log, to say why it does not run."""
+        try:
+            return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    def _remember(self) -> None:
+        """Note the children: once their parent is dead they can no longer be found from it."""
+        if self.process is None or not self.running:
+            return
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.Error:
+            return
+        self._family = {child.pid: child for child in children}
+
+    def _kill_rest(self) -> None:
+        for child in self._family.values():
+            try:
+                if child.is_running():  # compares the start time too, so a reused number is spared
+                    child.kill()
+            except psutil.Error:
+                pass
+        self._family.clear()
+
+
+def wait_until(ready: Callable[[], bool], seconds: float, ended: Callable[[], bool] = lambda: False) -> bool:
+    """Poll `ready` until it holds, `ended` holds, or the time is over; returns whether it became ready."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if ready():
+            return True
+        if ended():
+            return False
+        time.sleep(0.1)
+    return False
+
+
+def on_signals(stop: threading.Event) -> None:
+    """Let SIGINT, SIGTERM and SIGHUP set `stop`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+
+
+class Lock:
+    """A lock on a folder for the life of this process; the kernel frees it even after kill -9."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def take(self) -> bool:
+        """False when another process holds it."""
+        import fcntl
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

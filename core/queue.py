@@ -1,0 +1,125 @@
+"""Stored. The queue of jobs: RQ on the broker. Nothing else in core speaks RQ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import redis
+from rq import Queue
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+
+from core import events
+from core.errors import Unavailable
+from core.spec import RunSpec
+from core.workbench import Workbench
+
+TRAIN = "train"
+ENTRY = "jobs.train.run"
+"""Dotted name of what a worker runs; a name, because core never imports jobs."""
+NO_TIMEOUT = -1
+"""Trainings take as long as they take; RQ's default would end them after 180 s."""
+RESULT_SECONDS = 3_600
+"""What RQ remembers of a finished job; the truth is in the database."""
+FAILURE_SECONDS = 7 * 86_400
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Within: a broker that does not answer becomes one sentence."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise Unavailable(
+            "The queue does not answer, so nothing was started or stopped. It is started again by itself; "
+            "try again in a minute."
+        ) from error
+
+
+def ping(wb: Workbench) -> None:
+    """Raises Unavailable when the broker is away."""
+    with reachable():
+        wb.broker.ping()
+
+
+def enqueue(wb: Workbench, spec: RunSpec, attempt: int) -> str:
+    """Put an attempt on the queue and let only it run from now on. Safe to repeat; returns RQ's job id."""
+    job_id = f"run-{spec.run_id}-{attempt}"
+    with reachable():
+        wb.broker.set(events.attempt_key(spec.run_id), attempt)
+        queue = _queue(wb)
+        if job_id in queue.get_job_ids():
+            return job_id
+        queue.enqueue_call(
+            ENTRY,
+            args=(spec.model_dump_json(), attempt),
+            job_id=job_id,
+            timeout=NO_TIMEOUT,
+            result_ttl=RESULT_SECONDS,
+            failure_ttl=FAILURE_SECONDS,
+            description=f"run {spec.run_id}, attempt {attempt}",
+        )
+    return job_id
+
+
+def withdraw(wb: Workbench, job_id: str) -> bool:
+    """Take a waiting job off the queue. False when it was not waiting (any more)."""
+    with reachable():
+        return wb.broker.lrem(_queue(wb).key, 0, job_id) > 0
+
+
+def ask(wb: Workbench, run_id: int, wish: str | None) -> None:
+    """Leave a wish (`cancel`) where the running job looks for it; None takes it back."""
+    with reachable():
+        if wish is None:
+            wb.broker.delete(events.control_key(run_id))
+        else:
+            wb.broker.set(events.control_key(run_id), wish)
+
+
+def wish_of(wb: Workbench, run_id: int) -> str | None:
+    value = wb.broker.get(events.control_key(run_id))
+    return value.decode() if isinstance(value, bytes) else None
+
+
+def kill(wb: Workbench, job_id: str) -> None:
+    """End a job that did not stop when asked; its worker lives on."""
+    with suppress(NoSuchJobError, InvalidJobOperation):  # it ended meanwhile
+        send_stop_job_command(wb.broker, job_id)
+
+
+def alive(wb: Workbench, run_id: int) -> bool:
+    """True while the run's job says that it lives."""
+    return bool(wb.broker.exists(events.alive_key(run_id)))
+
+
+def state(wb: Workbench, job_id: str) -> str | None:
+    """RQ's word for the job (`queued`, `started`, `failed`, `finished` …), None when it knows none."""
+    try:
+        status = Job.fetch(job_id, connection=wb.broker).get_status()
+    except NoSuchJobError:
+        return None
+    if status is not None and status.value == "queued" and job_id not in _queue(wb).get_job_ids():
+        return "taken"  # between the queue and a worker
+    return status.value if status is not None else None
+
+
+def place(wb: Workbench, job_id: str) -> int | None:
+    """Place in the queue, 1 = next; None when it does not wait or the broker is away."""
+    try:
+        waiting = _queue(wb).get_job_ids()
+    except redis.RedisError:
+        return None
+    return waiting.index(job_id) + 1 if job_id in waiting else None
+
+
+def sweep(wb: Workbench) -> None:
+    """Let RQ notice jobs whose worker died; it does so only when asked or every ten minutes."""
+    StartedJobRegistry(TRAIN, connection=wb.broker).cleanup()
+
+
+def _queue(wb: Workbench) -> Queue:
+    return Queue(TRAIN, connection=wb.broker)

@@ -1,0 +1,372 @@
+"""Stored. Runs: started from a theme, followed through the database, cancelled, resumed, compared."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import audit, auth, codeversion, images, params, queue, snapshots, themes
+from core.db.engine import next_ids
+from core.db.tables import finetuning_jobs, run_events, run_metrics, users
+from core.db.tables import snapshots as snapshot_rows
+from core.db.tables import themes as theme_rows
+from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
+from core.events import ENDED, Status, Type
+from core.spec import RunSpec, SnapshotRef
+from core.workbench import Workbench
+
+MAX_POINTS = 1_000
+"""Points a chart draws per series; more cannot be told apart on a screen."""
+MAX_HISTORY = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    id: int
+    kind: str
+    theme_id: int
+    theme_name: str
+    status: str
+    spec: RunSpec
+    attempt: int
+    rq_job_id: str | None
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    heartbeat_at: datetime | None
+    progress: dict[str, Any] | None
+    """Payload of the newest `progress` event."""
+    result: dict[str, Any] | None
+    """Payload of the `result` event, when the run succeeded."""
+    error: dict[str, Any] | None
+    """{"kind", "message", "next_step", "id"} when it failed."""
+    mlflow_run_id: str | None
+    snapshot_counts: dict[str, dict[str, int]]
+
+    @property
+    def active(self) -> bool:
+        """True until the run succeeded, failed or was cancelled."""
+        return Status(self.status) not in ENDED
+
+
+@dataclass(frozen=True)
+class LogLine:
+    at: datetime
+    level: str
+    message: str
+
+
+def preconditions(wb: Workbench, theme_id: int) -> list[tuple[VeritrainError, str | None]]:
+    """What keeps this theme from being trained, each with the screen that fixes it (`theme`, `parameters`)."""
+    found: list[tuple[VeritrainError, str | None]] = []
+    theme = themes.get(wb, theme_id)
+    counts = images.statistics(wb, theme_id)
+    used = [label for label in theme.labels if counts.by_label.get(label.id)]
+    if len(used) < 2:
+        found.append(
+            (
+                InvalidInput(
+                    "Training needs images of at least two labels; this theme has labelled images of {n}. "
+                    "Label some more.",
+                    n=len(used),
+                ),
+                "theme",
+            )
+        )
+    else:
+        dealt = {split: 0 for split in images.SPLITS}
+        trained = 0
+        for label in used:
+            by_split = counts.by_label_split.get(label.id, {})
+            trained += 1 if by_split.get("train") else 0
+            for split in dealt:
+                dealt[split] += by_split.get(split, 0)
+        empty = [split for split, n in dealt.items() if n == 0]
+        if len(empty) == len(dealt):
+            found.append(
+                (
+                    InvalidInput("The labelled images are not split yet. Press Split on the theme's page."),
+                    "theme",
+                )
+            )
+        elif empty:
+            found.append(
+                (
+                    InvalidInput(
+                        "No labelled image is in: {splits}. Label more images, then press Split again.",
+                        splits=", ".join(empty),
+                    ),
+                    "theme",
+                )
+            )
+        elif trained < 2:
+            found.append(
+                (
+                    InvalidInput(
+                        "The train split has images of only one label. Label more images, then press Split again."
+                    ),
+                    "theme",
+                )
+            )
+    try:
+        params.saved(wb.settings, theme_id)
+    except VeritrainError as error:
+        found.append((error, "parameters"))
+    if codeversion.current(wb.settings) is None:
+        found.append(
+            (
+                InvalidInput(
+                    "The version of Veritrain's own code is unknown, so no model could be registered. "
+                    "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
+                ),
+                None,
+            )
+        )
+    return found
+
+
+def start(wb: Workbench, actor: auth.User, theme_id: int) -> Run:
+    """Freeze data and parameters and put a run on the queue.
+
+    Raises the first of `preconditions`, Unavailable when the queue is away; then nothing is left behind.
+    """
+    auth.require(actor, auth.TRAINER)
+    for error, _fix in preconditions(wb, theme_id):
+        raise error
+    queue.ping(wb)
+    theme = themes.get(wb, theme_id)
+    snapshot = snapshots.freeze(wb, actor, theme_id)
+    chosen, augmented = params.saved(wb.settings, theme_id)
+    code = codeversion.current(wb.settings)
+    assert code is not None
+
+    def work(connection: sa.Connection) -> RunSpec:
+        [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
+        spec = RunSpec(
+            run_id=run_id,
+            kind="vision",
+            theme_id=theme_id,
+            theme_name=theme.name,
+            model_name=f"veritrain-theme-{theme_id}",
+            labels=snapshot.labels,
+            snapshot=SnapshotRef(id=snapshot.id, hash=snapshot.hash, path=snapshot.path),
+            params=chosen.model_dump(mode="json"),
+            auguments=augmented.model_dump(mode="json"),
+            code=code,
+            created_by=actor.name,
+        )
+        connection.execute(
+            finetuning_jobs.insert().values(
+                id=run_id,
+                kind=spec.kind,
+                theme_id=theme_id,
+                snapshot_id=snapshot.id,
+                status=Status.QUEUED.value,
+                spec=spec.model_dump(mode="json"),
+                attempt=1,
+                rq_job_id=f"run-{run_id}-1",
+                created_by=actor.id,
+                created_at=datetime.now(UTC),
+                last_event=0,
+            )
+        )
+        audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": snapshot.hash})
+        return spec
+
+    spec = wb.db.write(work)
+    # From here the run is accepted: should the broker go away in between, the collector enqueues it later.
+    with contextlib.suppress(VeritrainError):
+        queue.enqueue(wb, spec, 1)
+    return get(wb, spec.run_id)
+
+
+def get(wb: Workbench, run_id: int) -> Run:
+    """Raises NotFound."""
+    with wb.db.read() as connection:
+        row = connection.execute(_select().where(finetuning_jobs.c.id == run_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no run {id}.", id=run_id)
+    return _run(row)
+
+
+def history(wb: Workbench, theme_id: int | None = None, limit: int = MAX_HISTORY) -> list[Run]:
+    """Runs, newest first; of one theme or of all that are not deleted."""
+    query = _select().where(theme_rows.c.deleted_at.is_(None))
+    if theme_id is not None:
+        query = query.where(finetuning_jobs.c.theme_id == theme_id)
+    query = query.order_by(finetuning_jobs.c.id.desc()).limit(limit)
+    with wb.db.read() as connection:
+        return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def cancel(wb: Workbench, actor: auth.User, run_id: int) -> Run:
+    """Stop a run: at once while it waits, between two batches while it runs.
+
+    Raises Conflict when it has ended, Unavailable when the queue is away.
+    """
+    auth.require(actor, auth.TRAINER)
+    run = get(wb, run_id)
+    if not run.active:
+        raise Conflict("Run {id} has ended already; there is nothing to stop.", id=run_id)
+    queue.ask(wb, run_id, "cancel")
+    withdrawn = run.rq_job_id is not None and queue.withdraw(wb, run.rq_job_id)
+
+    def work(connection: sa.Connection) -> None:
+        audit.record(connection, actor, "run.cancel", f"run {run_id}")
+        if withdrawn:
+            connection.execute(
+                finetuning_jobs.update()
+                .where(finetuning_jobs.c.id == run_id)
+                .values(status=Status.CANCELLED.value, ended_at=datetime.now(UTC))
+            )
+
+    wb.db.write(work)
+    return get(wb, run_id)
+
+
+def resume(wb: Workbench, actor: auth.User, run_id: int) -> Run:
+    """Queue a failed or cancelled run again; it goes on from its last checkpoint, from the same spec."""
+    auth.require(actor, auth.TRAINER)
+    run = get(wb, run_id)
+    if run.status not in (Status.FAILED, Status.CANCELLED):
+        raise Conflict("Only a failed or cancelled run can be resumed; run {id} is neither.", id=run_id)
+    queue.ask(wb, run_id, None)
+    attempt = run.attempt + 1
+
+    def work(connection: sa.Connection) -> None:
+        audit.record(connection, actor, "run.resume", f"run {run_id}", {"attempt": attempt})
+        requeue(connection, run_id, attempt, Status.QUEUED)
+
+    wb.db.write(work)
+    queue.enqueue(wb, run.spec, attempt)
+    return get(wb, run_id)
+
+
+def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status) -> None:
+    """Write that a further attempt waits; the caller puts it on the queue after this is durable."""
+    connection.execute(
+        finetuning_jobs.update()
+        .where(finetuning_jobs.c.id == run_id)
+        .values(
+            status=status.value,
+            attempt=attempt,
+            rq_job_id=f"run-{run_id}-{attempt}",
+            ended_at=None,
+            error=sa.null(),
+        )
+    )
+
+
+def queue_place(wb: Workbench, run_id: int) -> int | None:
+    """Place in the queue, 1 = next; None when the run does not wait."""
+    run = get(wb, run_id)
+    waits = run.active and run.rq_job_id is not None
+    return queue.place(wb, run.rq_job_id) if waits and run.rq_job_id else None
+
+
+def metrics(
+    wb: Workbench, run_id: int, max_points: int = MAX_POINTS
+) -> dict[str, list[tuple[int, float, float]]]:
+    """Series of (step, epoch, value) by metric name, each thinned to at most `max_points` points.
+
+    Thinning keeps the lowest and highest value of every bucket, so spikes stay visible.
+    """
+    column = run_metrics.c
+    query = (
+        sa.select(column.name, column.step, column.epoch, column.value)
+        .where(column.run_id == run_id, column.value.is_not(None))
+        .order_by(column.name, column.number)
+    )
+    series: dict[str, list[tuple[int, float, float]]] = {}
+    with wb.db.read() as connection:
+        for name, step, epoch, value in connection.execute(query):
+            series.setdefault(name, []).append((step, epoch, value))
+    return {name: thin(points, max_points) for name, points in series.items()}
+
+
+def thin(points: list[tuple[int, float, float]], limit: int) -> list[tuple[int, float, float]]:
+    """At most `limit` of the points in their order: first, last, and each bucket's lowest and highest."""
+    if len(points) <= limit or limit < 4:
+        return points if len(points) <= limit else points[:limit]
+    buckets = (limit - 2) // 2
+    inner = points[1:-1]
+    kept = [points[0]]
+    for bucket in range(buckets):
+        part = inner[bucket * len(inner) // buckets : (bucket + 1) * len(inner) // buckets]
+        if part:
+            low, high = min(part, key=lambda p: p[2]), max(part, key=lambda p: p[2])
+            kept.extend(sorted({low, high}))
+    return [*kept, points[-1]]
+
+
+def logs(wb: Workbench, run_id: int, tail: int = 200) -> list[LogLine]:
+    """The last lines of a run's log, oldest first."""
+    query = (
+        sa.select(run_events.c.at, run_events.c.payload)
+        .where(run_events.c.run_id == run_id, run_events.c.type == Type.LOG.value)
+        .order_by(run_events.c.number.desc())
+        .limit(tail)
+    )
+    with wb.db.read() as connection:
+        rows = connection.execute(query).all()
+    return [LogLine(row.at, row.payload["level"], row.payload["message"]) for row in reversed(rows)]
+
+
+def flat_parameters(spec: RunSpec) -> dict[str, Any]:
+    """Every parameter of a run by its dotted name: {"training.learning_rate": 0.001, …}."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                walk(f"{prefix}.{name}" if prefix else str(name), inner)
+        else:
+            flat[prefix] = value
+
+    walk("", spec.params)
+    walk("", spec.auguments)
+    return flat
+
+
+def _select() -> sa.Select[Any]:
+    return (
+        sa.select(
+            finetuning_jobs,
+            theme_rows.c.name.label("theme_name"),
+            users.c.name.label("person"),
+            snapshot_rows.c.counts.label("counts"),
+        )
+        .select_from(finetuning_jobs)
+        .outerjoin(theme_rows, theme_rows.c.id == finetuning_jobs.c.theme_id)
+        .outerjoin(users, users.c.id == finetuning_jobs.c.created_by)
+        .outerjoin(snapshot_rows, snapshot_rows.c.id == finetuning_jobs.c.snapshot_id)
+    )
+
+
+def _run(row: Mapping[Any, Any]) -> Run:
+    return Run(
+        id=row["id"],
+        kind=row["kind"],
+        theme_id=row["theme_id"],
+        theme_name=row["theme_name"] or "",
+        status=row["status"],
+        spec=RunSpec.model_validate(row["spec"]),
+        attempt=row["attempt"],
+        rq_job_id=row["rq_job_id"],
+        created_by=row["person"] or "",
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        heartbeat_at=row["heartbeat_at"],
+        progress=row["progress"],
+        result=row["result"],
+        error=row["error"],
+        mlflow_run_id=row["mlflow_run_id"],
+        snapshot_counts=row["counts"] or {},
+    )

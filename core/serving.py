@@ -1,0 +1,280 @@
+"""Stored. Deployments: what should be served, what is, and predictions through the model servers.
+
+The database says what people want; `jobs.serve` reads it from the broker, runs the servers
+and writes back what it sees. Predictions go over HTTP to MLflow's model server only.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import redis
+import sqlalchemy as sa
+
+from core import archives, audit, auth, images_io, registry
+from core.db.engine import next_ids
+from core.db.tables import deployments as table
+from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
+from core.i18n import gettext
+from core.registry import Version
+from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.workbench import Workbench
+
+CHUNK = 32
+"""Images sent to the model server in one request."""
+PREDICT_SECONDS = 120.0
+MAX_IMAGES = 1_000
+"""Images of one prediction; the answers are held in memory."""
+DOWN, UP, STARTING, RESTARTING, FAILED = "down", "up", "starting", "restarting", "failed"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    id: int
+    version: Version
+    desired: str
+    """up | down"""
+    status: str
+    """starting | up | restarting | failed | down"""
+    url: str | None
+    detail: str | None
+    """Why it is not up, from the server's log."""
+    created_by: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image; `error` says why there is none."""
+
+    name: str
+    label: str | None
+    confidence: float | None
+    probabilities: dict[str, float]
+    error: str | None = None
+
+
+def deploy(wb: Workbench, actor: auth.User, version_id: int) -> Deployment:
+    """Ask for a version to be served; one that is served already is returned as it is."""
+    auth.require(actor, auth.TRAINER)
+    version = registry.get(wb, version_id)
+
+    def work(connection: sa.Connection) -> int:
+        same = connection.execute(
+            sa.select(table.c.id).where(table.c.version_id == version_id, table.c.desired == UP)
+        ).scalar()
+        if same is not None:
+            return int(same)
+        now = datetime.now(UTC)
+        [deployment_id] = next_ids(connection, "deployments_id_seq", 1)
+        connection.execute(
+            table.insert().values(
+                id=deployment_id,
+                version_id=version_id,
+                desired=UP,
+                status=STARTING,
+                created_by=actor.id,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        audit.record(
+            connection, actor, "deployment.start", f"deployment {deployment_id}", {"uri": version.uri}
+        )
+        return deployment_id
+
+    deployment_id = wb.db.write(work)
+    _publish(wb)
+    return get(wb, deployment_id)
+
+
+def stop(wb: Workbench, actor: auth.User, deployment_id: int) -> Deployment:
+    """Stop serving. Raises NotFound; stopping twice is no error."""
+    auth.require(actor, auth.TRAINER)
+    get(wb, deployment_id)
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(
+            table.update()
+            .where(table.c.id == deployment_id)
+            .values(desired=DOWN, status=DOWN, url=None, detail=None, updated_at=datetime.now(UTC))
+        )
+        audit.record(connection, actor, "deployment.stop", f"deployment {deployment_id}")
+
+    wb.db.write(work)
+    _publish(wb)
+    return get(wb, deployment_id)
+
+
+def get(wb: Workbench, deployment_id: int) -> Deployment:
+    """Raises NotFound."""
+    with wb.db.read() as connection:
+        row = connection.execute(sa.select(table).where(table.c.id == deployment_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no deployment {id}.", id=deployment_id)
+    return _deployment(row, registry.get(wb, row["version_id"]))
+
+
+def deployments(wb: Workbench, theme_id: int | None = None, live_only: bool = True) -> list[Deployment]:
+    """Deployments, newest first; with `live_only` those that should be up."""
+    query = sa.select(table).order_by(table.c.id.desc())
+    if live_only:
+        query = query.where(table.c.desired == UP)
+    with wb.db.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    known = {version.id: version for version in registry.versions(wb, theme_id)}
+    return [_deployment(row, known[row["version_id"]]) for row in rows if row["version_id"] in known]
+
+
+def sync(wb: Workbench) -> None:
+    """Publish what should be served and take over what is seen; the collector calls it every few seconds."""
+    _publish(wb)
+    seen: Any = wb.broker.hgetall(SEEN_KEY)
+    states = {int(key): json.loads(value) for key, value in seen.items()}
+    with wb.db.read() as connection:
+        rows = connection.execute(sa.select(table).where(table.c.desired == UP)).mappings().all()
+    changed = {}
+    for row in rows:
+        state = states.get(row["id"], {"status": STARTING, "url": None, "detail": None})
+        new = {name: state.get(name) for name in ("status", "url", "detail")}
+        if new != {name: row[name] for name in new}:
+            changed[row["id"]] = new
+    if changed:
+
+        def work(connection: sa.Connection) -> None:
+            for deployment_id, values in changed.items():
+                connection.execute(
+                    table.update()
+                    .where(table.c.id == deployment_id, table.c.desired == UP)
+                    .values(**values, updated_at=datetime.now(UTC))
+                )
+
+        wb.db.write(work)
+
+
+def predict(
+    wb: Workbench, actor: auth.User, deployment_id: int, files: Sequence[tuple[str, bytes]]
+) -> list[Prediction]:
+    """Labels for images (archives are opened), in their order; a bad file spoils only its own answer.
+
+    Raises Conflict when the deployment is not up, Unavailable when its server does not answer,
+    InvalidInput for too many images.
+    """
+    auth.require(actor, auth.VIEWER)
+    deployment = get(wb, deployment_id)
+    if deployment.status != UP or not deployment.url:
+        raise Conflict("This model is not ready yet; wait until its state is “up”.")
+    answers: list[Prediction] = []
+    good: list[tuple[int, bytes]] = []
+    for name, data, refusal in _images(wb, files):
+        if len(answers) >= MAX_IMAGES:
+            raise InvalidInput(
+                "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
+            )
+        if refusal is None:
+            good.append((len(answers), data))
+        answers.append(Prediction(name, None, None, {}, refusal))
+    with httpx.Client(timeout=PREDICT_SECONDS, trust_env=False) as client:
+        for begin in range(0, len(good), CHUNK):
+            part = good[begin : begin + CHUNK]
+            rows = _ask(client, deployment.url, [data for _, data in part])
+            for (index, _), row in zip(part, rows, strict=True):
+                answers[index] = _answer(answers[index].name, row, deployment.version.labels)
+    return answers
+
+
+def _ask(client: httpx.Client, url: str, batch: list[bytes]) -> list[dict[str, Any]]:
+    body = {
+        "dataframe_split": {
+            "columns": ["image"],
+            "data": [[base64.b64encode(data).decode()] for data in batch],
+        }
+    }
+    try:
+        answer = client.post(f"{url}/invocations", json=body)
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            "The model server does not answer; it is restarted by itself. Try again."
+        ) from error
+    if answer.status_code != 200:
+        raise Unavailable(
+            "The model server refused the request ({status}); look at its state under Models.",
+            status=answer.status_code,
+        )
+    rows: list[dict[str, Any]] = answer.json()["predictions"]
+    return rows
+
+
+def _answer(name: str, row: Mapping[str, Any], labels: tuple[str, ...]) -> Prediction:
+    if row.get("error"):
+        return Prediction(name, None, None, {}, str(row["error"]))
+    return Prediction(
+        name,
+        row["label"],
+        float(row["confidence"]),
+        {label: float(p) for label, p in zip(labels, row["probabilities"], strict=True)},
+    )
+
+
+def _images(wb: Workbench, files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, str | None]]:
+    """(name, bytes, why it is refused) of each image, archives opened."""
+    limits = archives.Limits.of(wb.settings)
+    for name, data in files:
+        if archives.kind_of(data[:512]) is None:
+            yield name, data, _refusal(wb, name, data)
+            continue
+        for member in archives.members(io.BytesIO(data), name, len(data), limits):
+            if isinstance(member, archives.Refusal):
+                yield member.name, b"", member.reason
+            else:
+                yield member.name, member.data, _refusal(wb, member.name, member.data)
+
+
+def _refusal(wb: Workbench, name: str, data: bytes) -> str | None:
+    try:
+        images_io.inspect(data, images_io.Limits.of(wb.settings), name)
+    except VeritrainError as error:
+        return error.text(gettext)
+    return None
+
+
+def _publish(wb: Workbench) -> None:
+    """Write to the broker what should be served; when it is away the next round does it."""
+    with wb.db.read() as connection:
+        ids = dict(
+            connection.execute(sa.select(table.c.id, table.c.version_id).where(table.c.desired == UP)).all()
+        )
+    versions = registry.by_id(wb, set(ids.values())) if ids else {}
+    wanted: Any = {str(i): json.dumps({"uri": versions[v].uri}) for i, v in ids.items()}
+    try:
+        present: Any = wb.broker.hkeys(WANTED_KEY)
+        pipe = wb.broker.pipeline()
+        if gone := {key.decode() for key in present} - wanted.keys():
+            pipe.hdel(WANTED_KEY, *gone)
+        if wanted:
+            pipe.hset(WANTED_KEY, mapping=wanted)
+        pipe.execute()
+    except redis.RedisError:
+        pass
+
+
+def _deployment(row: Mapping[Any, Any], version: Version) -> Deployment:
+    return Deployment(
+        id=row["id"],
+        version=version,
+        desired=row["desired"],
+        status=row["status"],
+        url=row["url"],
+        detail=row["detail"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

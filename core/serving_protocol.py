@@ -1,0 +1,6 @@
+"""Pure. Where the app and the supervisor of model servers leave word for each other in the broker."""
+
+WANTED_KEY = "veritrain:deployments"
+"""Hash: deployment id → {"uri": "models:/name/version"}; written by the app."""
+SEEN_KEY = "veritrain:deployments:state"
+"""Hash: deployment id → {"status", "url", "detail"}; written by jobs.serve."""

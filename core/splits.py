@@ -1,0 +1,158 @@
+"""Stored. Deals labelled images to train, valid and test; what was dealt once stays where it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from core import audit, auth, themes
+from core.db.tables import labels, train_data
+from core.errors import InvalidInput
+from core.images import SPLITS
+from core.workbench import Workbench
+
+RATIOS = (0.70, 0.15, 0.15)
+SEED = 42
+TOLERANCE = 1e-6
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    ratios: tuple[float, float, float]
+    seed: int
+    dealt: dict[str, int]
+    """Images that got a split now."""
+    kept: int
+    """Labelled images that had one before and kept it."""
+    unlabelled: int
+    """Images without a label, which wait until they have one."""
+
+
+def split(
+    wb: Workbench,
+    actor: auth.User,
+    theme_id: int,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    seed: int = SEED,
+) -> SplitReport:
+    """Give every labelled image without a split one of train, valid and test.
+
+    Label by label, so that over all dealings the ratios are approached; a label with three
+    images or more gets one into each split that has a share, as far as its new images allow.
+    The same images, ratios and seed give the same split in any installation.
+    Raises InvalidInput, NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.TRAINER)
+    shares = check_ratios(ratios)
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidInput(
+            "The seed is {seed}; set it to a whole number from 0 to {high}.", seed=seed, high=MAX_SEED
+        )
+    column = train_data.c
+    query = (
+        sa.select(column.id, column.sha256, column.split, labels.c.name)
+        .select_from(train_data)
+        .outerjoin(labels, labels.c.id == column.label_id)
+        .where(column.theme_id == theme_id, column.deleted_at.is_(None))
+    )
+
+    def work(connection: sa.Connection) -> SplitReport:
+        themes.lock(connection, theme_id)
+        have: dict[str, dict[str, int]] = {}
+        fresh: dict[str, list[tuple[str, int]]] = {}
+        kept = unlabelled = 0
+        for image_id, sha256, old, label in connection.execute(query):
+            if label is None:
+                unlabelled += 1
+            elif old is None:
+                fresh.setdefault(label, []).append((sha256, image_id))
+            else:
+                kept += 1
+                counts = have.setdefault(label, {})
+                counts[old] = counts.get(old, 0) + 1
+        dealt: dict[str, list[int]] = {name: [] for name in SPLITS}
+        for label, images in fresh.items():
+            plan = shares_of(len(images), have.get(label, {}), shares, f"{seed}:{label}")
+            order = iter(sorted(images, key=lambda image: _shuffle(seed, image[0])))
+            for name in SPLITS:
+                dealt[name] += [next(order)[1] for _ in range(plan[name])]
+        now = datetime.now(UTC)
+        for name, ids in dealt.items():
+            if ids:
+                connection.execute(_SET_SPLIT, {"split": name, "now": now, "ids": ids})
+        report = SplitReport(shares, seed, {name: len(ids) for name, ids in dealt.items()}, kept, unlabelled)
+        if any(report.dealt.values()):
+            audit.record(
+                connection,
+                actor,
+                "theme.split",
+                f"theme {theme_id}",
+                {"ratios": list(shares), "seed": seed, "dealt": report.dealt},
+            )
+        return report
+
+    return wb.db.write(work)
+
+
+def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """Three shares that add up to 1. Raises InvalidInput with their actual sum."""
+    if len(ratios) != 3:
+        raise InvalidInput("Give three shares, for train, valid and test; there are {n}.", n=len(ratios))
+    if not all(0 <= ratio <= 1 for ratio in ratios):
+        raise InvalidInput("Each share of the split lies between 0 and 1; one does not.")
+    total = sum(ratios)
+    if abs(total - 1) > TOLERANCE:
+        raise InvalidInput(
+            "The shares of train, valid and test add up to {total}, not to 1; change one of them.",
+            total=f"{total:.6g}",
+        )
+    if ratios[0] == 0:
+        raise InvalidInput("The share of train is 0, so there would be nothing to learn from; raise it.")
+    return ratios[0], ratios[1], ratios[2]
+
+
+def shares_of(fresh: int, have: Mapping[str, int], ratios: Sequence[float], tie_break: str) -> dict[str, int]:
+    """How many of one label's `fresh` images go to each split, given how many each has.
+
+    Largest remainder towards the ratios of all images, old and new; a tie is decided by a
+    hash of `tie_break`, so that over many labels no split gains.
+    """
+    total = fresh + sum(have.values())
+    lacking = [max(0.0, r * total - have.get(s, 0)) for s, r in zip(SPLITS, ratios, strict=True)]
+    scale = fresh / sum(lacking) if sum(lacking) > 0 else 0.0
+    exact = [x * scale for x in lacking]
+    # A hair is added so that 2.9999999 counts as the 3 it stands for.
+    plan = [int(x + 1e-9) for x in exact]
+    order = sorted(range(3), key=lambda i: (round(plan[i] - exact[i], 9), _shuffle(i, tie_break)))
+    for i in order[: fresh - sum(plan)]:
+        plan[i] += 1
+    if total >= 3:
+        _fill_empty(plan, have, ratios)
+    return dict(zip(SPLITS, plan, strict=True))
+
+
+def _fill_empty(plan: list[int], have: Mapping[str, int], ratios: Sequence[float]) -> None:
+    """Move one image to each split that has a share but nothing, from the one with most to spare."""
+    for i, name in enumerate(SPLITS):
+        if ratios[i] == 0 or plan[i] + have.get(name, 0) > 0:
+            continue
+        giver = max(range(3), key=lambda j: (plan[j] > 0, plan[j] + have.get(SPLITS[j], 0), -j))
+        if plan[giver] > 0 and plan[giver] + have.get(SPLITS[giver], 0) > 1:
+            plan[giver] -= 1
+            plan[i] += 1
+
+
+def _shuffle(seed: int, text: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
+
+
+_SET_SPLIT = sa.text(
+    "UPDATE train_data SET split = :split, updated_at = :now"
+    " WHERE id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
+)

@@ -1,0 +1,354 @@
+"""Stored. What happens to files given to a theme: check, hash, thumbnail, store, rows in batches."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+
+from core import archives, audit, auth, images_io, themes
+from core.archives import Member, Refusal
+from core.db.engine import bulk_insert, next_ids
+from core.db.tables import label_history, train_data
+from core.errors import InvalidInput
+from core.files import FileStore, content_key
+from core.images_io import ImageInfo
+from core.labels import create_missing_labels, label_name, labels_of
+from core.settings import MIB
+from core.workbench import Workbench
+
+BATCH = 500
+"""Rows of one transaction."""
+PENDING_FILES = 32
+PENDING_BYTES = 64 * MIB
+"""Files read but not yet decoded, so that memory stays bounded whatever comes in."""
+LISTED = 1_000
+"""Refusals and duplicates that a report names one by one; the rest it counts."""
+
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of top folders that say a file's split."""
+
+Source = bytes | Path | IO[bytes]
+
+# Pillow leaves Python's lock while it decodes, so threads share the processor cores.
+_pool = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="decode")
+
+
+@dataclass
+class UploadReport:
+    """What became of the files of one upload."""
+
+    added: int = 0
+    labelled: int = 0
+    """Of the added ones, how many got a label from their folder."""
+    labels_created: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    """Files whose bytes the theme has already; they were left out."""
+    duplicate_names: list[str] = field(default_factory=list)
+    """The first LISTED of them."""
+    refused: list[Refusal] = field(default_factory=list)
+    """The first LISTED refusals."""
+    refused_total: int = 0
+
+    def refuse(self, refusal: Refusal) -> None:
+        self.refused_total += 1
+        if len(self.refused) < LISTED:
+            self.refused.append(refusal)
+
+    def duplicate(self, name: str) -> None:
+        self.duplicates += 1
+        if len(self.duplicate_names) < LISTED:
+            self.duplicate_names.append(name)
+
+
+@dataclass(frozen=True)
+class _Options:
+    label_from_folder: bool
+    split_from_folder: bool
+    create_labels: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A file that is in the store and waits for its row."""
+
+    name: str
+    folders: tuple[str, ...]
+    info: ImageInfo
+    key: str
+
+
+def add(
+    wb: Workbench,
+    actor: auth.User,
+    theme_id: int,
+    items: Iterable[tuple[str, Source]],
+    *,
+    label_from_folder: bool = False,
+    split_from_folder: bool = False,
+    create_labels: bool = False,
+    source: str = "upload",
+) -> UploadReport:
+    """Add image files, and the image files inside zip, tar and tar.gz archives, to a theme.
+
+    `items` are (name, bytes, path or seekable binary file), taken one after the other; no
+    more than PENDING_BYTES of them (and one file) are held at a time. A file that is not
+    accepted is refused by name and the rest go on; every batch that was written stays.
+    `label_from_folder` gives an image the label named like the last folder it lay in;
+    `create_labels` (trainers only) makes the labels that are missing; `split_from_folder`
+    reads train, valid and test from the folders above. Raises NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.LABELER)
+    if create_labels:
+        auth.require(actor, auth.TRAINER)
+    themes.get(wb, theme_id)
+    options = _Options(label_from_folder, split_from_folder, create_labels, source)
+    report = UploadReport()
+    batch: list[_Stored] = []
+
+    def flush() -> None:
+        if not batch:
+            return
+        names = [stored.name for stored in batch]
+        result = wb.db.write(lambda connection: _insert(connection, actor, theme_id, batch, options))
+        report.added += len(batch) - len(result.duplicates)
+        report.labelled += result.labelled
+        report.labels_created += result.labels_created
+        for index in result.duplicates:
+            report.duplicate(names[index])
+        batch.clear()
+
+    failure: list[Exception] = []
+
+    def until_failure() -> Iterator[Member | Refusal]:
+        # What came before a failure of the source (a broken connection, a full disk) is still added.
+        try:
+            yield from _read(items, wb)
+        except Exception as error:
+            failure.append(error)
+
+    for outcome in _decoded(wb.files, until_failure(), images_io.Limits.of(wb.settings)):
+        if isinstance(outcome, Refusal):
+            report.refuse(outcome)
+            continue
+        batch.append(outcome)
+        if len(batch) >= BATCH:
+            flush()
+    flush()
+    if report.added:
+        detail = {"added": report.added, "duplicates": report.duplicates, "refused": report.refused_total}
+        wb.db.write(lambda c: audit.record(c, actor, "image.upload", f"theme {theme_id}", detail))
+    if failure:
+        raise failure[0]
+    return report
+
+
+def _read(items: Iterable[tuple[str, Source]], wb: Workbench) -> Iterator[Member | Refusal]:
+    """Every single file with its bytes, archives opened."""
+    limits = archives.Limits.of(wb.settings)
+    count = 0
+    for name, source in items:
+        for member in _open(name, source, limits):
+            count += 1
+            if count > limits.max_files:
+                yield Refusal(
+                    name,
+                    InvalidInput(
+                        "“{name}” and what follows is too much: one upload can bring {limit} files; "
+                        "upload the rest separately.",
+                        name=name,
+                        limit=limits.max_files,
+                    ),
+                )
+                return
+            yield member
+
+
+def _open(name: str, source: Source, limits: archives.Limits) -> Iterator[Member | Refusal]:
+    try:
+        display, folders = archives.split_name(name)
+    except InvalidInput as error:
+        yield Refusal(str(error.fields["name"]), error)
+        return
+    if isinstance(source, bytes):
+        file: IO[bytes] = BytesIO(source)
+    elif isinstance(source, Path):
+        file = source.open("rb")
+    else:
+        file = source
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        kind = archives.kind_of(file.read(512))
+        file.seek(0)
+        if kind is not None:
+            yield from archives.members(file, display, size, limits)
+        elif size > limits.max_file_bytes:
+            yield Refusal(display, images_io.too_big(display, limits.max_file_bytes))
+        else:
+            yield Member(display, folders, file.read())
+    finally:
+        file.close()
+
+
+def _decoded(
+    files: FileStore, members: Iterator[Member | Refusal], limits: images_io.Limits
+) -> Iterator[_Stored | Refusal]:
+    """Decode and store on all cores, in the order given."""
+    pending: deque[tuple[Refusal | Future[_Stored | Refusal], int]] = deque()
+    held = 0
+
+    def oldest() -> _Stored | Refusal:
+        nonlocal held
+        outcome, size = pending.popleft()
+        held -= size
+        return outcome if isinstance(outcome, Refusal) else outcome.result()
+
+    for member in members:
+        if isinstance(member, Refusal):
+            pending.append((member, 0))
+        else:
+            while pending and (len(pending) >= PENDING_FILES or held + len(member.data) > PENDING_BYTES):
+                yield oldest()
+            held += len(member.data)
+            pending.append((_pool.submit(_store, files, member, limits), len(member.data)))
+    while pending:
+        yield oldest()
+
+
+def _store(files: FileStore, member: Member, limits: images_io.Limits) -> _Stored | Refusal:
+    try:
+        info = images_io.inspect(member.data, limits, member.name)
+    except InvalidInput as error:
+        return Refusal(member.name, error)
+    key = content_key(info.sha256, "images", info.extension)
+    thumbnail = thumbnail_key(info.sha256)
+    # The same bytes under the same name: what is there already need not be written again.
+    if files.size(key) != info.size:
+        files.write(key, member.data)
+    if files.size(thumbnail) != len(info.thumbnail):
+        files.write(thumbnail, info.thumbnail)
+    return _Stored(member.name, member.folders, info, key)
+
+
+def thumbnail_key(sha256: str) -> str:
+    """Where the thumbnail of the image with this hash lies."""
+    return content_key(sha256, "thumbs", "webp", suffix=f"-{images_io.THUMBNAIL_SIDE}")
+
+
+@dataclass(frozen=True)
+class _Inserted:
+    duplicates: list[int]  # positions in the batch
+    labelled: int
+    labels_created: list[str]
+
+
+def _insert(
+    connection: sa.Connection, actor: auth.User, theme_id: int, batch: list[_Stored], options: _Options
+) -> _Inserted:
+    themes.lock(connection, theme_id)
+    have = _known(connection, theme_id, [stored.info.sha256 for stored in batch])
+    fresh: list[_Stored] = []
+    duplicates: list[int] = []
+    for index, stored in enumerate(batch):
+        if stored.info.sha256 in have:
+            duplicates.append(index)
+        else:
+            have.add(stored.info.sha256)
+            fresh.append(stored)
+    places = [_places(stored.folders, options) for stored in fresh]
+    by_name, created = _labels(connection, theme_id, [folder for folder, _ in places], options)
+    label_ids = [by_name.get(folder.casefold()) if folder else None for folder, _ in places]
+    now = datetime.now(UTC)
+    ids = next_ids(connection, "train_data_id_seq", len(fresh)) if fresh else []
+    bulk_insert(
+        connection,
+        train_data,
+        [
+            {
+                "id": image_id,
+                "theme_id": theme_id,
+                "image_path": stored.key,
+                "file_name": stored.name,
+                "sha256": stored.info.sha256,
+                "phash": stored.info.phash,
+                "format": stored.info.format,
+                "width": stored.info.width,
+                "height": stored.info.height,
+                "size": stored.info.size,
+                "label_id": label_id,
+                "split": split,
+                "labeled_by": None if label_id is None else actor.id,
+                "labeled_at": None if label_id is None else now,
+                "uploaded_by": actor.id,
+                "created_at": now,
+                "updated_at": now,
+            }
+            for image_id, stored, label_id, (_, split) in zip(ids, fresh, label_ids, places, strict=True)
+        ],
+    )
+    history = [
+        {
+            "theme_id": theme_id,
+            "image_id": image_id,
+            "at": now,
+            "user_id": actor.id,
+            "from_label_id": None,
+            "to_label_id": label_id,
+            "source": options.source,
+        }
+        for image_id, label_id in zip(ids, label_ids, strict=True)
+        if label_id is not None
+    ]
+    bulk_insert(connection, label_history, history)
+    return _Inserted(duplicates, len(history), created)
+
+
+def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> set[str]:
+    query = sa.text(
+        "SELECT sha256 FROM train_data WHERE theme_id = :theme AND deleted_at IS NULL"
+        " AND sha256 IN (SELECT unnest(CAST(:hashes AS VARCHAR[])))"
+    )
+    return set(connection.execute(query, {"theme": theme_id, "hashes": hashes}).scalars())
+
+
+def _places(folders: tuple[str, ...], options: _Options) -> tuple[str | None, str | None]:
+    """(name of the folder that says the label, split) of a file that lay in `folders`."""
+    rest = list(folders)
+    split = None
+    if options.split_from_folder:
+        for index, folder in enumerate(rest):
+            if folder.casefold() in SPLIT_FOLDERS:
+                split = SPLIT_FOLDERS[rest.pop(index).casefold()]
+                break
+    if not options.label_from_folder or not rest:
+        return None, split
+    try:
+        return label_name(rest[-1]), split
+    except InvalidInput:  # a folder whose name cannot be a label's says nothing
+        return None, split
+
+
+def _labels(
+    connection: sa.Connection, theme_id: int, folders: list[str | None], options: _Options
+) -> tuple[dict[str, int], list[str]]:
+    """Ids of the theme's labels by folded name, and the names of those created now."""
+    wanted = [folder for folder in folders if folder]
+    if not wanted:
+        return {}, []
+    before = labels_of(connection, theme_id)
+    after = create_missing_labels(connection, theme_id, wanted) if options.create_labels else list(before)
+    return {label.name.casefold(): label.id for label in after}, [x.name for x in after[len(before) :]]

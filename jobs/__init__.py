@@ -1,0 +1,1 @@
+"""What runs in a worker: everything that imports torch, and the supervisors of processes."""

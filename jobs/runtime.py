@@ -1,0 +1,290 @@
+"""The job's side of the protocol (core.events): emit, beat, be fenced, listen for what people want.
+
+A job runs in an RQ work-horse. Its events go to a queue in memory and from there, by one
+thread, to the run's own file and to the Redis stream, so that the training loop pays
+microseconds and a broker that is away costs nothing but delay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import secrets
+import shutil
+import threading
+import time
+import traceback
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import redis
+
+from core import events
+from core.errors import InvalidInput, Unavailable, VeritrainError
+from core.events import Event, Status, Type
+from core.files import FileStore
+from core.processes import die_with_parent
+from core.settings import Settings
+from core.spec import RunSpec
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+"""How often the job looks for what a person asked of it."""
+FLUSH_SECONDS = 0.05
+"""Events are gathered this long before one write and one pipeline carry them."""
+STREAM_LIMIT = 1_000_000
+"""Events the stream keeps at most where no collector trims it; the files have them all."""
+BACKLOG = 50_000
+"""Unsent events kept in memory while the broker is away; older ones the collector reads from the file."""
+DURABLE = frozenset({Type.STATUS, Type.CHECKPOINT, Type.RESULT, Type.ERROR})
+"""Events that are forced to disk at once."""
+FENCED = 75
+"""Exit code of an attempt that found a newer one (EX_TEMPFAIL)."""
+
+
+class Cancelled(Exception):
+    """Raised by a job that stops because a person asked for it."""
+
+
+class Job:
+    """One attempt of one run. Use as a context manager: it reports start, end and failure by itself."""
+
+    def __init__(self, spec: RunSpec, attempt: int, settings: Settings) -> None:
+        self.spec = spec
+        self.attempt = attempt
+        self.settings = settings
+        self.folder = settings.artifacts_dir / "runs" / str(spec.run_id)
+        """The run's own folder, kept over all attempts."""
+        self.files = FileStore(settings.files_url)
+        self._broker = redis.Redis.from_url(
+            settings.redis_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15
+        )
+        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._unsent: deque[Event] = deque(maxlen=BACKLOG)
+        self._lock = threading.Lock()
+        self._wanted: str | None = None
+        self._number = 0
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # --- what a job calls -----------------------------------------------------
+
+    def emit(self, type: Type, payload: dict[str, Any]) -> None:
+        """Number the event and hand it on; returns within microseconds."""
+        with self._lock:
+            self._number += 1
+            event = Event(self.spec.run_id, self._number, self.attempt, datetime.now(UTC), type, payload)
+            self._queue.put(event)
+
+    def log(self, message: str, level: str = "info") -> None:
+        self.emit(Type.LOG, {"level": level, "message": message})
+
+    def progress(
+        self,
+        *,
+        phase: str,
+        fraction: float,
+        epoch: int = 0,
+        epochs: int = 0,
+        step: int = 0,
+        steps: int = 0,
+        eta_s: float | None = None,
+    ) -> None:
+        """Where the run is: `fraction` of the whole (0–1), `eta_s` seconds to its end if known."""
+        self.emit(
+            Type.PROGRESS,
+            {
+                "phase": phase,
+                "fraction": round(min(max(fraction, 0.0), 1.0), 4),
+                "epoch": epoch,
+                "epochs": epochs,
+                "step": step,
+                "steps": steps,
+                "eta_s": eta_s,
+            },
+        )
+
+    def metric(self, step: int, epoch: float, values: dict[str, float]) -> None:
+        """Values measured after `step` optimiser steps; `epoch` may be fractional."""
+        self.emit(Type.METRIC, {"step": step, "epoch": epoch, "values": values})
+
+    def wanted(self) -> str | None:
+        """What a person asked for: "cancel", or None. Cheap enough to ask between batches."""
+        return self._wanted
+
+    # --- life -----------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        die_with_parent()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._number = last_number(self.folder / "events.jsonl", mend=True)
+        self._check_fence()
+        (self.folder / "spec.json").write_text(self.spec.model_dump_json(indent=2), encoding="utf-8")
+        self._say_alive()
+        for target, name in ((self._send_loop, "events"), (self._beat_loop, "heartbeat")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self.emit(
+            Type.STATUS,
+            {"status": Status.RUNNING.value, "worker": f"{os.uname().nodename}:{os.getpid()}"},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Report how it ended. A failure is reported, not raised again: the run's row tells it."""
+        if error is None:
+            self.emit(Type.STATUS, {"status": Status.SUCCEEDED.value})
+        elif isinstance(error, Cancelled):
+            self.log("Stopped as asked.")
+            self.emit(Type.STATUS, {"status": Status.CANCELLED.value})
+        elif isinstance(error, Exception):
+            self._failed(error)
+        self._over.set()
+        self._queue.put(None)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        with contextlib.suppress(redis.RedisError):
+            self._broker.delete(events.alive_key(self.spec.run_id))
+        self._broker.close()
+        return isinstance(error, Exception)
+
+    def _failed(self, error: Exception) -> None:
+        number = secrets.token_hex(4)
+        trace = "".join(traceback.format_exception(error))
+        log.error("run %s failed [%s]\n%s", self.spec.run_id, number, trace)
+        with (self.folder / "run.log").open("a", encoding="utf-8") as file:
+            file.write(f"[{number}] {datetime.now(UTC).isoformat()}\n{trace}\n")
+        kind, message, next_step = classify(error)
+        self.log(message, "error")
+        self.emit(Type.ERROR, {"kind": kind, "message": message, "next_step": next_step, "id": number})
+        self.emit(Type.STATUS, {"status": Status.FAILED.value})
+
+    # --- threads --------------------------------------------------------------
+
+    def _send_loop(self) -> None:
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            open_ = True
+            while open_:
+                batch: list[Event] = []
+                item = self._queue.get()
+                if item is not None and item.type not in DURABLE:
+                    time.sleep(FLUSH_SECONDS)
+                while True:
+                    if item is None:
+                        open_ = False
+                        break
+                    batch.append(item)
+                    try:
+                        item = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                file.writelines(event.to_json() + "\n" for event in batch)
+                file.flush()
+                if any(event.type in DURABLE for event in batch):
+                    os.fsync(file.fileno())
+                self._unsent.extend(batch)
+                self._send()
+
+    def _send(self) -> None:
+        """Send what is unsent. On failure it stays, and the file has it in any case."""
+        if not self._unsent:
+            return
+        try:
+            pipe = self._broker.pipeline(transaction=False)
+            for event in self._unsent:
+                pipe.xadd(events.STREAM, {"e": event.to_json()}, maxlen=STREAM_LIMIT, approximate=True)
+            pipe.execute()
+            self._unsent.clear()
+        except redis.RedisError as error:
+            log.warning("the broker is away (%s); %d events wait", error, len(self._unsent))
+
+    def _beat_loop(self) -> None:
+        process = psutil.Process()
+        next_beat = 0.0
+        while not self._over.is_set():
+            try:
+                self._check_fence()
+                asked = self._broker.get(events.control_key(self.spec.run_id))
+                self._wanted = asked.decode() if isinstance(asked, bytes) else None
+                if time.monotonic() >= next_beat:
+                    self._say_alive()
+                    self.emit(Type.HEARTBEAT, {"rss": process.memory_info().rss})
+                    next_beat = time.monotonic() + events.HEARTBEAT_SECONDS
+            except redis.RedisError:
+                pass  # the next round tries again; training goes on
+            self._over.wait(POLL_SECONDS)
+
+    def _say_alive(self) -> None:
+        try:
+            self._broker.set(events.alive_key(self.spec.run_id), self.attempt, ex=events.ALIVE_SECONDS)
+        except redis.RedisError as error:
+            log.warning("no heartbeat: %s", error)
+
+    def _check_fence(self) -> None:
+        """End at once when a newer attempt of this run may run: two must never write one run."""
+        try:
+            current = self._broker.get(events.attempt_key(self.spec.run_id))
+        except redis.RedisError:
+            return
+        if isinstance(current, bytes) and int(current) > self.attempt:
+            log.error("run %s: attempt %s is over", self.spec.run_id, self.attempt)
+            os._exit(FENCED)
+
+
+def last_number(path: Path, mend: bool = False) -> int:
+    """Number of the last whole event of a file, 0 when there is none; `mend` cuts off a torn last line."""
+    if not path.exists():
+        return 0
+    whole, number = 0, 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                number = Event.from_json(line).number
+            except (ValueError, KeyError):
+                break
+            whole += len(line)
+    if mend and whole < path.stat().st_size:
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return number
+
+
+def classify(error: Exception) -> tuple[str, str, str]:
+    """(kind, what happened, what to do) of a failure, in plain words."""
+    text = str(error)
+    if "out of memory" in text.lower() or isinstance(error, MemoryError):
+        return (
+            "out-of-memory",
+            "The memory was not enough for this run.",
+            "Halve the batch size or the image size under Parameters, then train again.",
+        )
+    if isinstance(error, InvalidInput):
+        return "data", text, "Correct this, then train again."
+    if isinstance(error, Unavailable):
+        return "environment", text, "When it answers again, press Resume: the run goes on where it stopped."
+    if isinstance(error, VeritrainError):
+        return "configuration", text, "Correct this under Parameters, then train again."
+    if isinstance(error, OSError) and error.errno == 28:
+        free = shutil.disk_usage("/").free // 2**20
+        return (
+            "environment",
+            f"The disk is full ({free} MiB left).",
+            "Free some space, then press Resume.",
+        )
+    return (
+        "unknown",
+        f"The run stopped with an error that Veritrain does not know ({type(error).__name__}).",
+        "Press Resume to try again; if it fails again, give the error number to your administrator.",
+    )

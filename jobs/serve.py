@@ -1,0 +1,148 @@
+"""Keeps one `mlflow models serve` running per deployed version. Run: python -m jobs.serve
+
+What should be served stands in the broker (core.serving writes it there from the database);
+what is seen goes back the same way. A server that dies is started again with back-off; one
+whose model cannot be loaded says why, from its log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import redis
+
+from core.processes import Child, die_with_parent, free_port, on_signals
+from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 0.5
+PING_SECONDS = 1.0
+FAILING_RESTARTS = 3
+"""After so many restarts in a row the state is shown as failed; restarting goes on."""
+
+
+@dataclass
+class Server:
+    child: Child
+    port: int
+    up: bool = False
+    was_up: bool = False
+
+    def state(self, host: str) -> dict[str, Any]:
+        if self.up:
+            return {"status": "up", "url": f"http://{host}:{self.port}", "detail": None}
+        if self.child.restarts >= FAILING_RESTARTS and not self.was_up:
+            return {"status": "failed", "url": None, "detail": self.child.tail()[-1000:]}
+        status = "restarting" if self.child.restarts else "starting"
+        return {"status": status, "url": None, "detail": None}
+
+
+class Supervisor:
+    """Brings the running servers in line with what is wanted, round by round."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
+        self.settings = settings
+        self.host = environment.get("VERITRAIN_SERVE_HOST", "127.0.0.1")
+        # The servers listen on loopback unless they have to be reached from another machine.
+        self.listen = "127.0.0.1" if self.host == "127.0.0.1" else "0.0.0.0"
+        self.servers: dict[str, Server] = {}
+        self._broker = redis.Redis.from_url(settings.redis_url, socket_timeout=5, health_check_interval=15)
+        self._http = httpx.Client(timeout=PING_SECONDS, trust_env=False)
+        self._told: dict[str, str] = {}
+        # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
+        self._environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
+        self._environment |= {"MLFLOW_TRACKING_URI": settings.mlflow_url, "PYTHONSAFEPATH": "1"}
+        self._folder = settings.artifacts_dir / "serving"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def turn(self) -> None:
+        """One round. A broker that is away changes nothing: what runs goes on."""
+        try:
+            wanted = {key.decode(): json.loads(value) for key, value in self._hash(WANTED_KEY).items()}
+        except redis.RedisError as error:
+            log.warning("the broker is away (%s)", error)
+            wanted = None
+        if wanted is not None:
+            for key in self.servers.keys() - wanted.keys():
+                self.servers.pop(key).child.stop()
+                self._tell(key, None)
+            for key in wanted.keys() - self.servers.keys():
+                self.servers[key] = self._start(key, wanted[key]["uri"])
+        for key, server in self.servers.items():
+            server.child.watch()
+            server.up = server.child.running and self._answers(server.port)
+            server.was_up = server.was_up or server.up
+            self._tell(key, server.state(self.host))
+
+    def stop(self) -> None:
+        for server in self.servers.values():
+            server.child.ask_to_stop()
+        for key, server in self.servers.items():
+            server.child.stop()
+            self._tell(key, None)
+
+    def _start(self, key: str, uri: str) -> Server:
+        port = free_port()
+        command = [
+            sys.executable, "-m", "mlflow", "models", "serve",
+            "--model-uri", uri, "--env-manager", "local",
+            "--host", self.listen, "--port", str(port), "--workers", "1",
+        ]  # fmt: skip
+        child = Child(
+            f"deployment-{key}", command, self._environment, self._folder, self._folder / f"{key}.log"
+        )
+        child.start()
+        log.info("deployment %s: serving %s on port %s", key, uri, port)
+        return Server(child, port)
+
+    def _answers(self, port: int) -> bool:
+        try:
+            return self._http.get(f"http://127.0.0.1:{port}/ping").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def _hash(self, name: str) -> dict[bytes, bytes]:
+        found: Any = self._broker.hgetall(name)
+        return dict(found)
+
+    def _tell(self, key: str, state: dict[str, Any] | None) -> None:
+        text = json.dumps(state) if state else ""
+        if self._told.get(key) == text and time.monotonic() % 5 > ROUND_SECONDS:
+            return  # told again now and then, should the broker have forgotten
+        try:
+            if state:
+                self._broker.hset(SEEN_KEY, key, text)
+            else:
+                self._broker.hdel(SEEN_KEY, key)
+            self._told[key] = text
+        except redis.RedisError:
+            self._told.pop(key, None)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    die_with_parent()
+    over = threading.Event()
+    on_signals(over)
+    supervisor = Supervisor(Settings.from_env())
+    try:
+        while not over.wait(ROUND_SECONDS):
+            supervisor.turn()
+    finally:
+        supervisor.stop()
+
+
+if __name__ == "__main__":
+    main()

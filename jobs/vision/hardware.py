@@ -1,0 +1,71 @@
+"""What a run computes on: device, precision and threads, chosen once and kept over all its attempts."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+BF16_FLAGS = ("amx_bf16", "avx512_bf16")
+"""Processor flags with which resnet18 trains about 1.5 times as fast in bfloat16 and channels_last."""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A resumed attempt with the same three gives the same bits as one that never stopped."""
+
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16"]
+    threads: int
+
+
+def choose(precision: str, workers: int, beside: Path) -> Hardware:
+    """Read the choice of the first attempt from the file `beside`, or make and keep it.
+
+    `workers` is how many training workers share this machine. A run that began on a GPU goes on
+    on the processor where there is none any more.
+    """
+    device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+    if beside.exists():
+        kept = Hardware(**json.loads(beside.read_text(encoding="utf-8")))
+        if kept.device == device:
+            return kept
+    hardware = Hardware(device, _precision(precision, device), max(cores() // workers, 1))
+    beside.write_text(json.dumps(asdict(hardware)), encoding="utf-8")
+    return hardware
+
+
+def cores() -> int:
+    """Processor cores this process may use, a container's quota counted in."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        allowed = min(allowed, max(int(quota) // int(period), 1))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        pass
+    return min(allowed, int(os.environ.get("OMP_NUM_THREADS") or allowed))
+
+
+def _precision(wanted: str, device: str) -> Literal["fp32", "bf16"]:
+    if wanted == "auto":
+        fast = torch.cuda.is_bf16_supported(False) if device == "cuda" else has_fast_bf16()
+        return "bf16" if fast else "fp32"
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def has_fast_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(flag in flags for flag in BF16_FLAGS)
+
+
+def name(hardware: Hardware) -> str:
+    """The device as people call it."""
+    return torch.cuda.get_device_name() if hardware.device == "cuda" else "the processor"

@@ -1,0 +1,129 @@
+"""The trained model as an MLflow model version that needs nothing of this repository."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+from safetensors.torch import save_file
+
+from core.params import Auguments, Params, to_yaml
+from core.spec import RunSpec
+from jobs.vision import pyfunc_model
+from jobs.vision.tracking import Tracker, tags
+
+NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
+"""What pyfunc_model.py imports; named here because MLflow's own search would import the model for it."""
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "image")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "label", required=False),
+            ColSpec(DataType.double, "confidence", required=False),
+            ColSpec(Array(DataType.double), "probabilities", required=False),
+            ColSpec(DataType.string, "error", required=False),
+        ]
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Package:
+    """The model's files in the run's folder."""
+
+    folder: Path
+    config: dict[str, Any]
+    weights: Path
+    weights_sha256: str
+
+
+def write(
+    folder: Path,
+    spec: RunSpec,
+    params: Params,
+    auguments: Auguments,
+    weights: dict[str, torch.Tensor],
+    max_pixels: int,
+) -> Package:
+    """Write everything the model carries: weights, configuration, and where it comes from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "format": 1,
+        "architecture": params.model.architecture,
+        "labels": list(spec.labels),
+        "image_size": params.data.image_size,
+        "preprocessing": auguments.preprocessing.model_dump(mode="json"),
+        "max_pixels": max_pixels,
+    }
+    save_file(weights, folder / "weights.safetensors")
+    texts = {
+        "config.json": _json(config),
+        "params.yaml": to_yaml(params),
+        "auguments.yaml": to_yaml(auguments),
+        "snapshot.json": _json(spec.snapshot.model_dump()),
+        "code.json": _json(spec.code.model_dump()),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    path = folder / "weights.safetensors"
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Package(folder, config, path, digest)
+
+
+def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path]) -> dict[str, Any]:
+    """Log the model with MLflow and register it: name, version, uri, size in bytes.
+
+    A version that an earlier attempt registered is found again. `extra` files go beside the model.
+    Raises what MLflow raises.
+    """
+    client = tracker.client
+    name = f"veritrain-theme-{spec.theme_id}"
+    size = sum(path.stat().st_size for path in package.folder.iterdir())
+    try:
+        client.create_registered_model(name, tags={"veritrain.theme": spec.theme_name})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    for found in client.search_model_versions(f"name = '{name}'"):
+        if found.run_id == tracker.run_id:
+            return _model(name, int(found.version), size)
+    for path in extra:
+        client.log_artifact(tracker.run_id, str(path))
+    mlflow.set_tracking_uri(tracker.url)
+    mlflow.set_registry_uri(tracker.url)
+    with mlflow.start_run(run_id=tracker.run_id):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(pyfunc_model.__file__).resolve()),
+            artifacts={path.stem: str(path) for path in sorted(package.folder.iterdir())},
+            signature=SIGNATURE,
+            pip_requirements=[f"{need}=={version(need).split('+')[0]}" for need in NEEDS],
+        )
+    made = client.create_model_version(
+        name,
+        source=info.model_uri,
+        run_id=tracker.run_id,
+        model_id=info.model_id,
+        tags={**tags(spec), "veritrain.weights": package.weights_sha256},
+    )
+    return _model(name, int(made.version), size)
+
+
+def _model(name: str, number: int, size: int) -> dict[str, Any]:
+    return {"name": name, "version": number, "uri": f"models:/{name}/{number}", "size": size}
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,245 @@
+"""One training run of an image classifier, from its spec to a registered model version.
+
+Called by jobs.train in a worker: `main(job, spec)`. A later attempt goes on from what the earlier
+one left in the run's folder: the last checkpoint, or, after the training, the best weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.events import Type
+from core.params import Auguments, Params, check
+from core.spec import RunSpec
+from jobs.runtime import Cancelled, Job
+from jobs.vision import evaluate, hardware, models, package
+from jobs.vision.data import Pictures, Rows, decode, read_manifest
+from jobs.vision.pyfunc_model import Classifier
+from jobs.vision.tracking import Tracker, patiently
+from jobs.vision.train import Outlet, Trained, best_weights, fit
+
+PATIENCE_SECONDS = 180.0
+"""How long the end of a run waits for an MLflow that does not answer."""
+NAMED = 20
+"""Unreadable images that are named in the log; the rest is counted."""
+
+PREPARED, TRAINED, EVALUATED = 0.05, 0.90, 0.95
+"""Shares of the whole at which the phases end."""
+
+
+def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> None:
+    """Train, measure, register. Raises Cancelled, and errors that `jobs.runtime.classify` knows."""
+    params = check(spec.params, Params)
+    auguments = check(spec.auguments, Auguments)
+    job.progress(phase="prepare", fraction=0.0, epochs=params.training.epochs)
+    chosen = hardware.choose(params.training.precision, job.settings.workers, job.folder / "hardware.json")
+    torch.set_num_threads(chosen.threads)
+    job.log(f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads.")
+    splits = read_manifest(job.files, spec)
+    tracker = Tracker(job.settings.mlflow_url, spec, job.folder)
+    try:
+        trained = _trained(job, spec, params, auguments, chosen, splits, tracker)
+        _finish(job, spec, params, auguments, chosen, splits, tracker, trained, patience_s)
+    except Cancelled:
+        tracker.end("KILLED")
+        raise
+    finally:
+        tracker.stop()
+
+
+def _trained(
+    job: Job,
+    spec: RunSpec,
+    params: Params,
+    auguments: Auguments,
+    chosen: hardware.Hardware,
+    splits: dict[str, Rows],
+    tracker: Tracker,
+) -> Trained:
+    """The training's outcome; read from the run's folder where an earlier attempt finished it."""
+    kept = job.folder / "trained.json"
+    if kept.exists():
+        job.log("The training is done already; going on with the best weights.")
+        return Trained(**json.loads(kept.read_text(encoding="utf-8")))
+    pictures = _pictures(job, params, auguments, splits)
+    torch.manual_seed(params.training.seed)
+    network = models.build(params, len(spec.labels), job.files)
+    folder = job.folder / "checkpoints"
+    if (folder / "last.ckpt").exists():
+        job.log("Going on from the last checkpoint.")
+
+    def metric(step: int, epoch: float, values: dict[str, float]) -> None:
+        job.metric(step, epoch, values)
+        tracker.log(step, values)
+        if "valid_loss" in values:
+            tracker.flush()
+            job.log(
+                f"Epoch {epoch:.0f}: validation loss {values['valid_loss']:.4f}, "
+                f"accuracy {values['valid_accuracy']:.4f}."
+            )
+
+    def progress(epoch: int, epochs: int, step: int, steps: int, eta_s: float | None) -> None:
+        job.progress(
+            phase="train",
+            fraction=PREPARED + (TRAINED - PREPARED) * step / steps,
+            epoch=epoch,
+            epochs=epochs,
+            step=step,
+            steps=steps,
+            eta_s=eta_s,
+        )
+
+    def checkpoint(path: Path, epoch: int, step: int, value: float | None, kind: str) -> None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        job.emit(
+            Type.CHECKPOINT,
+            {
+                "path": str(path.relative_to(job.settings.artifacts_dir)),
+                "sha256": digest,
+                "epoch": epoch,
+                "step": step,
+                "metric": value,
+                "kind": kind,
+            },
+        )
+
+    outlet = Outlet(metric, progress, checkpoint, lambda: _heed(job))
+    trained = fit(network, params, auguments, pictures["train"], pictures["valid"], chosen, folder, outlet)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps(asdict(trained)), encoding="utf-8")
+    part.replace(kept)
+    return trained
+
+
+def _pictures(job: Job, params: Params, auguments: Auguments, splits: dict[str, Rows]) -> dict[str, Pictures]:
+    """The images of train and valid, decoded."""
+    bad: list[int] = []
+
+    def unreadable(image_id: int, reason: str) -> None:
+        bad.append(image_id)
+        if len(bad) <= NAMED:
+            job.log(f"Image {image_id} is left out. {reason}", "warning")
+
+    total = len(splits["train"]) + len(splits["valid"])
+    before, found = 0, {}
+    for split in ("train", "valid"):
+
+        def advanced(count: int, before: int = before) -> None:
+            _heed(job)
+            job.progress(
+                phase="prepare",
+                fraction=PREPARED * (before + count) / total,
+                epochs=params.training.epochs,
+            )
+
+        found[split] = decode(
+            job.files,
+            splits[split],
+            size=params.data.image_size,
+            preprocessing=auguments.preprocessing.model_dump(mode="json"),
+            max_pixels=job.settings.max_pixels,
+            threads=params.data.workers or hardware.cores(),
+            scratch=job.folder / f"{split}.pixels",
+            advanced=advanced,
+            unreadable=unreadable,
+        )
+        before += len(splits[split])
+    if len(bad) > NAMED:
+        job.log(f"{len(bad)} images are left out in all.", "warning")
+    return found
+
+
+def _finish(
+    job: Job,
+    spec: RunSpec,
+    params: Params,
+    auguments: Auguments,
+    chosen: hardware.Hardware,
+    splits: dict[str, Rows],
+    tracker: Tracker,
+    trained: Trained,
+    patience_s: float,
+) -> None:
+    """Measure the best weights the way they will be served, register them, report the result."""
+    weights = best_weights(job.folder / "checkpoints")
+    made = package.write(job.folder / "model", spec, params, auguments, weights, job.settings.max_pixels)
+    classifier = Classifier(made.config, made.weights)
+    total = len(splits["valid"]) + len(splits["test"])
+    before, predictions = 0, {}
+    for split in ("valid", "test"):
+
+        def advanced(count: int, before: int = before) -> None:
+            _heed(job)
+            fraction = TRAINED + (EVALUATED - TRAINED) * (before + count) / total
+            job.progress(
+                phase="evaluate",
+                fraction=fraction,
+                epoch=trained.epochs_run,
+                epochs=params.training.epochs,
+            )
+
+        predictions[split] = evaluate.predict(classifier, job.files, splits[split], advanced)
+        before += len(splits[split])
+    table = job.folder / "predictions.parquet"
+    evaluate.write_predictions(table, spec.labels, predictions)
+    figures = {split: evaluate.figures(spec.labels, found) for split, found in predictions.items()}
+    step = trained.epochs_run * -(-len(splits["train"]) // params.training.batch_size)
+    for split, found in figures.items():
+        tracker.log(step + 1, {f"final_{split}_{key}": found["metrics"][key] for key in FINAL})
+    job.emit(Type.ARTIFACT, {"name": "predictions", "path": _relative(job, table)})
+
+    job.progress(
+        phase="register",
+        fraction=EVALUATED,
+        epoch=trained.epochs_run,
+        epochs=params.training.epochs,
+    )
+    tracker.finish(patience_s, lambda: _heed(job))
+    model = patiently(
+        lambda: package.register(made, spec, tracker, [table]), tracker.url, patience_s, lambda: _heed(job)
+    )
+    tracker.end("FINISHED")
+    job.log(f"Registered as {model['name']}, version {model['version']}.")
+    result: dict[str, Any] = {
+        "labels": list(spec.labels),
+        "metrics": {split: found["metrics"] for split, found in figures.items()},
+        "confusion": {split: found["confusion"] for split, found in figures.items()},
+        "per_class": {split: found["per_class"] for split, found in figures.items()},
+        "epochs_run": trained.epochs_run,
+        "best_epoch": trained.best_epoch,
+        "seconds": round(trained.seconds, 3),
+        "images_per_second": round(trained.images_per_second, 1),
+        "precision": chosen.precision,
+        "device": hardware.name(chosen),
+        "threads": chosen.threads,
+        "attempts": job.attempt,
+        "predictions": _relative(job, table),
+        "mlflow_run_id": tracker.run_id,
+        "mlflow_experiment_id": tracker.experiment_id,
+        "model": model,
+        "weights_sha256": made.weights_sha256,
+        "code": spec.code.model_dump(),
+    }
+    job.progress(
+        phase="register", fraction=1.0, epoch=trained.epochs_run, epochs=params.training.epochs, eta_s=0.0
+    )
+    job.emit(Type.RESULT, result)
+
+
+FINAL = ("loss", "accuracy", "macro_f1")
+
+
+def _relative(job: Job, path: Path) -> str:
+    return str(path.relative_to(job.settings.artifacts_dir))
+
+
+def _heed(job: Job) -> None:
+    if job.wanted() == "cancel":
+        raise Cancelled

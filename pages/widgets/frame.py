@@ -1,0 +1,187 @@
+"""What every screen has: the check of the session, where you are, who you are, and one way to show a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from core import auth, themes, workbench
+from core.errors import NotFound, VeritrainError
+from core.i18n import gettext as _
+from core.workbench import Workbench
+
+PAGES = Path(__file__).resolve().parents[1]
+
+Crumb = tuple[str, str, Mapping[str, object]]
+"""(what it says, file of the screen, query)."""
+
+_SIGN_OUT = st.components.v2.component(
+    "veritrain_sign_out",
+    html="""<form method="post" action="/api/auth/sign-out"><button type="submit"></button></form>""",
+    css="""
+button { width: 100%; font: inherit; font-size: .875rem; color: var(--st-text-color); background: transparent;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); padding: 6px 12px; cursor: pointer; }
+button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
+button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
+""",
+    js="""
+export default function ({ data, parentElement }) {
+  parentElement.querySelector("button").textContent = data.text;
+}
+""",
+)
+
+_SIGNED_OUT = st.components.v2.component(
+    "veritrain_signed_out",
+    html="""<p></p><a></a>""",
+    css="""
+p { margin: 0 0 12px; font: inherit; } a { color: var(--st-primary-color); font-weight: 600; }
+""",
+    js="""
+export default function ({ data, parentElement }) {
+  parentElement.querySelector("p").textContent = data.text;
+  const link = parentElement.querySelector("a");
+  link.textContent = data.link;
+  link.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search);
+}
+""",
+)
+
+
+def file(name: str) -> str:
+    """The path by which Streamlit knows a screen, for `st.switch_page` and `st.page_link`."""
+    return str(PAGES / name)
+
+
+def link(
+    label: str, name: str, query: Mapping[str, object] | None = None, *, help: str | None = None
+) -> None:
+    """A link to another screen with its query."""
+    st.page_link(file(name), label=label, query_params=_query(query or {}), help=help)
+
+
+def go(name: str, **query: object) -> None:
+    """Leave for another screen."""
+    st.switch_page(file(name), query_params=_query(query))
+
+
+def signed_in() -> auth.User | None:
+    """The person whose session cookie this browser tab carries; asks the database each time."""
+    return auth.user_of(workbench.current(), st.context.cookies.get(auth.COOKIE))
+
+
+def signed_out() -> None:
+    """What a tab shows whose session has ended elsewhere."""
+    _SIGNED_OUT(
+        key="signed-out",
+        data={
+            "text": _("You are signed out, perhaps in another tab. Nothing you saved is lost."),
+            "link": _("Sign in again"),
+        },
+    )
+
+
+def who_is_here(user: auth.User) -> None:
+    """The signed-in person, their account and the way out, at the foot of the menu."""
+    roles = {
+        auth.VIEWER: _("viewer"),
+        auth.LABELER: _("labeler"),
+        auth.TRAINER: _("trainer"),
+        auth.ADMIN: _("administrator"),
+    }
+    with st.sidebar, st.container(key="who-is-here"):
+        st.markdown(f"**{escape(user.name)}**  \n{roles[user.role]}")
+        link(_("Your account"), "account.py")
+        _SIGN_OUT(key="sign-out", data={"text": _("Sign out")})
+
+
+def open_page(
+    *, role: str = auth.VIEWER, title: str, crumbs: Sequence[Crumb] = (), help: str | None = None
+) -> tuple[Workbench, auth.User]:
+    """Start a screen: check the session and role, draw where we are, give the workbench and the person.
+
+    Every rerun comes through here, so a role that was taken away a second ago counts.
+    """
+    user = signed_in()
+    if user is None:
+        signed_out()
+        st.stop()
+    assert user is not None
+    if not user.may(role):
+        try:
+            auth.require(user, role)
+        except VeritrainError as error:
+            refuse(error)
+        st.stop()
+    if crumbs:
+        with st.container(horizontal=True, gap="small", key="crumbs"):
+            for text, name, query in crumbs:
+                link(text, name, query)
+                st.markdown("/")
+            st.markdown(escape(title))
+    st.title(escape(title), help=help, anchor=False)
+    return workbench.current(), user
+
+
+def home() -> Crumb:
+    return (_("Themes"), "themes.py", {})
+
+
+def of_theme(theme: themes.Theme) -> list[Crumb]:
+    """Where the screens of one theme hang."""
+    return [home(), (theme.name, "theme.py", {"theme": theme.id})]
+
+
+def number_from_url(name: str) -> int | None:
+    """A whole number of the query (`?theme=3`), or None when it is missing or not one."""
+    raw = st.query_params.get(name, "")
+    return int(raw) if raw.isdecimal() and len(raw) <= 18 else None
+
+
+def theme_from_url(wb: Workbench) -> themes.Theme:
+    """The theme of `?theme=3`. Where there is none the screen says so, with a way home, and ends."""
+    number = number_from_url("theme")
+    try:
+        if number is None:
+            raise NotFound("This address names no theme; choose one from the list.")
+        return themes.get(wb, number)
+    except NotFound as error:
+        missing(error)
+        raise AssertionError("unreachable") from error
+
+
+def missing(error: NotFound) -> None:
+    """Say that what the address names is not there, offer the way home, and end the screen."""
+    st.title(_("Not found"), anchor=False)
+    refuse(error)
+    link(_("Back to the themes"), "themes.py")
+    st.stop()
+
+
+def refuse(error: VeritrainError) -> None:
+    """One refusal as one banner."""
+    st.error(escape(error.text(_)))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Within: a refusal of core becomes a banner and the screen goes on."""
+    try:
+        yield
+    except VeritrainError as error:
+        refuse(error)
+
+
+_SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-!|~$:"})
+
+
+def escape(text: str) -> str:
+    """People's own words for Markdown: shown as they are, never read as markup."""
+    return text.translate(_SPECIAL)
+
+
+def _query(query: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items()}

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import png
+
+from core import auth, images, splits, themes
+from core.errors import InvalidInput, NotAllowed
+from core.images import SPLITS
+from core.splits import RATIOS, shares_of
+from core.workbench import Workbench
+
+
+def dealt(wb: Workbench, theme_id: int) -> dict[str, str | None]:
+    return {image.file_name: image.split for image in images.page(wb, theme_id, limit=1000).items}
+
+
+def labelled(label: str, start: int, n: int) -> list[tuple[str, bytes]]:
+    return [(f"{label}/{seed}.png", png(seed, (8, 8))) for seed in range(start, start + n)]
+
+
+def test_old_images_stay_and_new_ones_are_dealt_by_label(wb: Workbench, trainer: auth.User) -> None:
+    theme = themes.create(wb, trainer, name="Animals", labels=["cat", "dog"])
+    first = labelled("cat", 0, 40) + labelled("dog", 100, 20) + [("later.png", png(999))]
+    images.add(wb, trainer, theme.id, first, label_from_folder=True)
+    report = splits.split(wb, trainer, theme.id)
+    assert report.dealt == {"train": 42, "valid": 9, "test": 9}
+    assert (report.kept, report.unlabelled, report.seed) == (0, 1, 42)
+    before = dealt(wb, theme.id)
+    images.add(wb, trainer, theme.id, labelled("cat", 200, 20), label_from_folder=True)
+    report = splits.split(wb, trainer, theme.id)
+    assert (report.dealt, report.kept) == ({"train": 14, "valid": 3, "test": 3}, 60)
+    after = dealt(wb, theme.id)
+    assert {name: after[name] for name in before} == before
+    assert after["later.png"] is None
+    by_label = images.statistics(wb, theme.id).by_label_split
+    assert by_label[theme.labels[0].id] == {"train": 42, "valid": 9, "test": 9}
+
+
+def test_the_same_images_and_seed_give_the_same_split_anywhere(wb: Workbench, trainer: auth.User) -> None:
+    def deal(name: str, files: list[tuple[str, bytes]], seed: int) -> dict[str, str | None]:
+        theme = themes.create(wb, trainer, name=name, labels=["cat"])
+        images.add(wb, trainer, theme.id, files, label_from_folder=True)
+        splits.split(wb, trainer, theme.id, seed=seed)
+        return dealt(wb, theme.id)
+
+    files = labelled("cat", 0, 30)
+    assert deal("a", files, 7) == deal("b", files[::-1], 7) != deal("c", files, 8)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "says"),
+    [
+        ((0.7, 0.2, 0.2), "add up to 1.1, not to 1"),
+        ((0.5, 0.2, 0.2), "add up to 0.9, not to 1"),
+        ((1.2, -0.1, -0.1), "between 0 and 1"),
+        ((float("nan"), 0.5, 0.5), "between 0 and 1"),
+        ((0.5, 0.5), "there are 2"),
+        ((0, 0.5, 0.5), "train is 0"),
+    ],
+)
+def test_ratios_that_are_none_are_refused(
+    wb_duckdb: Workbench, trainer: auth.User, ratios: tuple[float, ...], says: str
+) -> None:
+    theme = themes.create(wb_duckdb, trainer, name="Animals")
+    with pytest.raises(InvalidInput, match=says):
+        splits.split(wb_duckdb, trainer, theme.id, ratios=ratios)
+
+
+def test_splitting_is_for_trainers_and_has_a_plain_seed(
+    wb_duckdb: Workbench, trainer: auth.User, labeler: auth.User
+) -> None:
+    theme = themes.create(wb_duckdb, trainer, name="Animals")
+    with pytest.raises(NotAllowed):
+        splits.split(wb_duckdb, labeler, theme.id)
+    with pytest.raises(InvalidInput, match="seed"):
+        splits.split(wb_duckdb, trainer, theme.id, seed=-1)
+    assert splits.split(wb_duckdb, trainer, theme.id).dealt == {"train": 0, "valid": 0, "test": 0}
+
+
+ratio_lists = st.tuples(st.integers(1, 100), st.integers(0, 100), st.integers(0, 100)).map(
+    lambda parts: tuple(part / sum(parts) for part in parts)
+)
+
+
+@given(additions=st.lists(st.integers(0, 60), min_size=1, max_size=8), ratios=ratio_lists, seed=st.text())
+def test_repeated_dealing_approaches_the_ratios(
+    additions: list[int], ratios: tuple[float, float, float], seed: str
+) -> None:
+    """Old counts never fall, all new images are dealt, and no split strays further than it must."""
+    have = dict.fromkeys(SPLITS, 0)
+    for fresh in additions:
+        plan = shares_of(fresh, have, ratios, seed)
+        assert sum(plan.values()) == fresh and min(plan.values()) >= 0
+        have = {name: have[name] + plan[name] for name in SPLITS}
+        total = sum(have.values())
+        for name, ratio in zip(SPLITS, ratios, strict=True):
+            # Two images: one of rounding, one lent to a split that would be empty.
+            assert abs(have[name] - ratio * total) <= 2 + 1e-6
+            if ratio == 0:
+                assert have[name] == 0
+
+
+@given(fresh=st.integers(3, 200), seed=st.text())
+def test_each_label_with_three_images_is_in_every_split(fresh: int, seed: str) -> None:
+    assert min(shares_of(fresh, {}, RATIOS, seed).values()) >= 1
+
+
+def test_over_many_small_labels_no_split_gains() -> None:
+    total = dict.fromkeys(SPLITS, 0)
+    for label in range(400):
+        for name, n in shares_of(10, {}, RATIOS, f"42:{label}").items():
+            total[name] += n
+    assert total["train"] == 2800 and abs(total["valid"] - 600) < 60
