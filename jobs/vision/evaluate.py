@@ -26,15 +26,22 @@ class Predictions:
 
 
 def predict(
-    classifier: Classifier, files: FileStore, rows: Rows, advanced: Callable[[int], None]
+    classifier: Classifier,
+    files: FileStore,
+    rows: Rows,
+    advanced: Callable[[int], None],
+    unreadable: Callable[[int, str], None],
 ) -> Predictions:
-    """Classify the stored files of `rows`; what cannot be read is left out. `advanced`: how many are done."""
+    """Classify the stored files of `rows`. `advanced` is told how many are done, `unreadable` each
+    image that is left out and why."""
     parts, good = [], np.ones(len(rows), dtype=bool)
     for start in range(0, len(rows), CHUNK):
         chunk = rows.paths[start : start + CHUNK]
         probabilities, errors = classifier.classify([_read(files, path) for path in chunk])
         for place, error in enumerate(errors, start):
-            good[place] = error is None
+            if error is not None:
+                good[place] = False
+                unreadable(int(rows.ids[place]), error)
         parts.append(probabilities)
         advanced(start + len(chunk))
     return Predictions(rows.keep(good), np.concatenate(parts)[good])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,8 @@ from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
 """What pyfunc_model.py imports; named here because MLflow's own search would import the model for it."""
+
+logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip where uv installs
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
@@ -103,7 +107,8 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
         client.log_artifact(tracker.run_id, str(path))
     mlflow.set_tracking_uri(tracker.url)
     mlflow.set_registry_uri(tracker.url)
-    with mlflow.start_run(run_id=tracker.run_id):
+    with mlflow.start_run(run_id=tracker.run_id), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*input example was not provided")
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(pyfunc_model.__file__).resolve()),

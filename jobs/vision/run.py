@@ -27,7 +27,7 @@ from jobs.vision.train import Outlet, Trained, best_weights, fit
 PATIENCE_SECONDS = 180.0
 """How long the end of a run waits for an MLflow that does not answer."""
 NAMED = 20
-"""Unreadable images that are named in the log; the rest is counted."""
+"""Unreadable images that are named in the log."""
 
 PREPARED, TRAINED, EVALUATED = 0.05, 0.90, 0.95
 """Shares of the whole at which the phases end."""
@@ -42,12 +42,17 @@ def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> No
     torch.set_num_threads(chosen.threads)
     job.log(f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads.")
     splits = read_manifest(job.files, spec)
+    left_out = LeftOut(job)
     tracker = Tracker(job.settings.mlflow_url, spec, job.folder)
     try:
-        trained = _trained(job, spec, params, auguments, chosen, splits, tracker)
-        _finish(job, spec, params, auguments, chosen, splits, tracker, trained, patience_s)
+        trained = _trained(job, spec, params, auguments, chosen, splits, tracker, left_out)
+        _finish(job, spec, params, auguments, chosen, splits, tracker, trained, left_out, patience_s)
     except Cancelled:
         tracker.end("KILLED")
+        raise
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):  # what torch says on the processor
+            raise MemoryError(str(error)) from error
         raise
     finally:
         tracker.stop()
@@ -61,13 +66,14 @@ def _trained(
     chosen: hardware.Hardware,
     splits: dict[str, Rows],
     tracker: Tracker,
+    left_out: LeftOut,
 ) -> Trained:
     """The training's outcome; read from the run's folder where an earlier attempt finished it."""
     kept = job.folder / "trained.json"
     if kept.exists():
         job.log("The training is done already; going on with the best weights.")
         return Trained(**json.loads(kept.read_text(encoding="utf-8")))
-    pictures = _pictures(job, params, auguments, splits)
+    pictures = _pictures(job, params, auguments, splits, left_out)
     torch.manual_seed(params.training.seed)
     network = models.build(params, len(spec.labels), job.files)
     folder = job.folder / "checkpoints"
@@ -118,15 +124,27 @@ def _trained(
     return trained
 
 
-def _pictures(job: Job, params: Params, auguments: Auguments, splits: dict[str, Rows]) -> dict[str, Pictures]:
+class LeftOut:
+    """Names each image that cannot be read once in the log, the first NAMED of them."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._ids: set[int] = set()
+
+    def __call__(self, image_id: int, reason: str) -> None:
+        if image_id in self._ids:
+            return
+        self._ids.add(image_id)
+        if len(self._ids) <= NAMED:
+            self._job.log(f"Image {image_id} is left out. {reason}", "warning")
+        elif len(self._ids) == NAMED + 1:
+            self._job.log("More images are left out; they are not named here.", "warning")
+
+
+def _pictures(
+    job: Job, params: Params, auguments: Auguments, splits: dict[str, Rows], left_out: LeftOut
+) -> dict[str, Pictures]:
     """The images of train and valid, decoded."""
-    bad: list[int] = []
-
-    def unreadable(image_id: int, reason: str) -> None:
-        bad.append(image_id)
-        if len(bad) <= NAMED:
-            job.log(f"Image {image_id} is left out. {reason}", "warning")
-
     total = len(splits["train"]) + len(splits["valid"])
     before, found = 0, {}
     for split in ("train", "valid"):
@@ -148,11 +166,9 @@ def _pictures(job: Job, params: Params, auguments: Auguments, splits: dict[str, 
             threads=params.data.workers or hardware.cores(),
             scratch=job.folder / f"{split}.pixels",
             advanced=advanced,
-            unreadable=unreadable,
+            unreadable=left_out,
         )
         before += len(splits[split])
-    if len(bad) > NAMED:
-        job.log(f"{len(bad)} images are left out in all.", "warning")
     return found
 
 
@@ -165,6 +181,7 @@ def _finish(
     splits: dict[str, Rows],
     tracker: Tracker,
     trained: Trained,
+    left_out: LeftOut,
     patience_s: float,
 ) -> None:
     """Measure the best weights the way they will be served, register them, report the result."""
@@ -185,7 +202,7 @@ def _finish(
                 epochs=params.training.epochs,
             )
 
-        predictions[split] = evaluate.predict(classifier, job.files, splits[split], advanced)
+        predictions[split] = evaluate.predict(classifier, job.files, splits[split], advanced, left_out)
         before += len(splits[split])
     table = job.folder / "predictions.parquet"
     evaluate.write_predictions(table, spec.labels, predictions)

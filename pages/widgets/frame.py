@@ -185,3 +185,9 @@ def escape(text: str) -> str:
 
 def _query(query: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in query.items()}
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` on one line, cut with an ellipsis where it is longer than `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -1,0 +1,324 @@
+"""One run: live while it goes, its result when it has ended. Everything comes from the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core import auth, registry, runs, serving, themes, workbench
+from core.errors import NotFound
+from core.events import Status
+from core.i18n import gettext as _
+from core.runs import Run
+from pages.widgets import charts, frame, steps
+from pages.widgets.runs import badge, duration, percent, phase_text, took, when
+
+LIVE_SECONDS = 1.0
+
+
+def asked_for() -> Run:
+    number = frame.number_from_url("run")
+    try:
+        if number is None:
+            raise NotFound("This address names no run; choose one from the history.")
+        return runs.get(workbench.current(), number)
+    except NotFound as error:
+        frame.missing(error)
+        raise
+
+
+first = asked_for()
+try:
+    theme = themes.get(workbench.current(), first.theme_id)
+except NotFound as gone:
+    frame.missing(gone)
+    raise
+wb, me = frame.open_page(title=_("Run {n}").format(n=first.id), crumbs=frame.of_theme(theme))
+may_train = me.may(auth.TRAINER)
+steps.draw(wb, theme, "train" if first.active else "history")
+
+
+@st.dialog(_("Cancel this run?"))
+def ask_cancel() -> None:
+    st.markdown(_("It stops between two batches. Its last checkpoint is kept, so you can resume it later."))
+    if st.button(_("Yes, cancel the run"), type="primary", key="yes-cancel"):
+        with frame.refusals():
+            runs.cancel(wb, me, first.id)
+            st.rerun()
+
+
+def heading(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(badge(run.status))
+        st.caption(
+            _("started by {who}, {when}").format(who=frame.escape(run.created_by), when=when(run.created_at))
+        )
+        st.caption(_("took {time}").format(time=took(run)))
+        if run.attempt > 1:
+            st.caption(
+                _("attempt {n}").format(n=run.attempt),
+                help=_("Each attempt goes on from the last checkpoint."),
+            )
+
+
+def progress(run: Run) -> None:
+    now = run.progress or {}
+    if run.status in (Status.QUEUED, Status.LOST):
+        place = runs.queue_place(wb, run.id)
+        if run.status == Status.LOST:
+            st.warning(
+                _(
+                    "The worker of this run fell silent. The run goes on from its last checkpoint on the next free worker."
+                )
+            )
+        if place is None:
+            st.info(_("A worker is about to take this run."))
+        elif place == 1:
+            st.info(_("Next in the queue: it starts as soon as a worker is free."))
+        else:
+            st.info(_("Place {n} in the queue.").format(n=place))
+    text = phase_text(now["phase"]) if now else _("waiting for a worker")
+    if run.status == Status.RUNNING and not now:
+        text = _("the worker is getting ready")
+    st.progress(float(now.get("fraction", 0.0)), text=text)
+    columns = st.columns(3)
+    columns[0].metric(
+        _("Epoch"),
+        _("{n} of {all}").format(n=now.get("epoch", 0), all=now.get("epochs") or "–"),
+        help=_("One epoch is one look at every training image."),
+    )
+    columns[1].metric(
+        _("Time left"), duration(now.get("eta_s")), help=_("Estimated from the steps done so far.")
+    )
+    columns[2].metric(
+        _("Step"),
+        _("{n} of {all}").format(n=now.get("step", 0), all=now.get("steps") or "–"),
+        help=_("One step learns from one batch of images."),
+    )
+
+
+def log_tail(run: Run) -> None:
+    lines = runs.logs(wb, run.id, tail=200)
+    with st.expander(_("Log"), expanded=run.active or run.status == Status.FAILED):
+        if lines:
+            text = "\n".join(f"{line.at:%H:%M:%S}  {line.message}" for line in reversed(lines))
+            st.code(text, language=None, height=220, wrap_lines=True)
+        else:
+            st.caption(_("Nothing has been logged yet."))
+
+
+@st.fragment(run_every=LIVE_SECONDS)
+def live() -> None:
+    if frame.signed_in() is None:
+        frame.signed_out()
+        return
+    run = runs.get(wb, first.id)
+    if not run.active:
+        st.rerun()  # the whole page: it now shows the result
+    heading(run)
+    progress(run)
+    metrics = runs.metrics(wb, run.id)
+    if metrics:
+        charts.curves(metrics, f"live-{run.id}")
+    log_tail(run)
+
+
+def tiles(run: Run) -> None:
+    metrics: dict[str, Any] = (run.result or {})["metrics"]
+    columns = st.columns(4)
+    for column, (split, text) in zip(
+        columns, (("test", _("Right on test")), ("valid", _("Right on valid"))), strict=False
+    ):
+        found = metrics.get(split, {})
+        column.metric(
+            text,
+            percent(found.get("accuracy")),
+            help=_("Share of right answers among {n} images the model did not learn from.").format(
+                n=found.get("n")
+            ),
+        )
+    columns[2].metric(
+        _("Macro F1 on test"),
+        f"{metrics['test']['macro_f1']:.3f}",
+        help=_(
+            "The mean over labels of how complete and how exact the answers are; rare labels count as much as common ones."
+        ),
+    )
+    columns[3].metric(
+        _("Best epoch"),
+        _("{n} of {all}").format(n=run.result["best_epoch"], all=run.result["epochs_run"]),  # type: ignore[index]
+        help=_("The model of this epoch did best on the validation images and was kept."),
+    )
+
+
+def result(run: Run) -> None:
+    found = run.result or {}
+    tiles(run)
+    version = registry.of_run(wb, run.id)
+    if version:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key="version"):
+            st.markdown(
+                _("Registered as version **{n}** of this theme's model.").format(n=version.version),
+                width="stretch",
+            )
+            served = [d for d in serving.deployments(wb, theme.id) if d.version.id == version.id]
+            if served:
+                frame.link(_("Use it on Predict"), "predict.py", {"theme": theme.id})
+            elif may_train and st.button(
+                _("Deploy"),
+                type="primary",
+                key="deploy",
+                help=_("Starts a model server, so that the model can be used."),
+            ):
+                with frame.refusals():
+                    serving.deploy(wb, me, version.id)
+                    frame.go("predict.py", theme=theme.id)
+    where, by_label, curves, origin = st.tabs(
+        [_("Where it errs"), _("By label"), _("Curves"), _("Where it comes from")]
+    )
+    splits = {"test": _("test images"), "valid": _("validation images")}
+    with where:
+        split = (
+            st.segmented_control(
+                _("Measured on"),
+                list(splits),
+                default="test",
+                format_func=lambda s: splits[s],
+                key="confusion-split",
+                help=_("Both were kept from learning; valid chose the best epoch, test is the final mark."),
+            )
+            or "test"
+        )
+        charts.confusion(found["labels"], found["confusion"][split], f"confusion-{split}")
+    with by_label:
+        st.dataframe(
+            [
+                {
+                    _("Label"): row["label"],
+                    _("Precision"): row["precision"],
+                    _("Recall"): row["recall"],
+                    "F1": row["f1"],
+                    _("Images"): row["support"],
+                }
+                for row in found["per_class"]["test"]
+            ],
+            hide_index=True,
+            width="stretch",
+            column_config={
+                _("Precision"): st.column_config.ProgressColumn(
+                    format="percent",
+                    min_value=0,
+                    max_value=1,
+                    help=_("Of the images called this, how many are."),
+                ),
+                _("Recall"): st.column_config.ProgressColumn(
+                    format="percent",
+                    min_value=0,
+                    max_value=1,
+                    help=_("Of the images that are this, how many were found."),
+                ),
+                "F1": st.column_config.NumberColumn(
+                    format="%.3f", help=_("Precision and recall in one number.")
+                ),
+            },
+            key="per-class",
+        )
+    with curves:
+        charts.curves(runs.metrics(wb, run.id), f"ended-{run.id}")
+    with origin:
+        came_from(run)
+
+
+def came_from(run: Run) -> None:
+    """Data, code and parameters that made the run, and its place in MLflow."""
+    spec = run.spec
+    code = spec.code
+    st.markdown(
+        "\n".join(
+            [
+                _("- Data: snapshot `{hash}`").format(hash=spec.snapshot.hash),
+                _("- Code: commit `{commit}`{dirty}, source `{hash}`").format(
+                    commit=code.commit[:12],
+                    dirty=_(" (with changes that are not committed)") if code.dirty else "",
+                    hash=code.source_hash[:12],
+                ),
+            ]
+        )
+    )
+    if run.result:
+        facts = run.result
+        st.markdown(
+            _("- Computed on {device} in {precision}, {speed:.0f} images a second").format(
+                device=frame.escape(str(facts["device"])),
+                precision=facts["precision"],
+                speed=facts["images_per_second"],
+            )
+        )
+    if run.mlflow_run_id and run.result:
+        address = f"/mlflow/#/experiments/{run.result['mlflow_experiment_id']}/runs/{run.mlflow_run_id}"
+        st.link_button(
+            _("Open in MLflow"), address, help=_("The same run in MLflow's own screens, in a new tab.")
+        )
+    names = spec.labels
+    st.dataframe(
+        [
+            {
+                _("Label"): name,
+                **{
+                    split: run.snapshot_counts.get(split, {}).get(name, 0)
+                    for split in ("train", "valid", "test")
+                },
+            }
+            for name in names
+        ],
+        hide_index=True,
+        key="snapshot-counts",
+    )
+    with st.expander(_("All parameters")):
+        st.dataframe(
+            [
+                {_("Parameter"): name, _("Value"): str(value)}
+                for name, value in runs.flat_parameters(spec).items()
+            ],
+            hide_index=True,
+            width="stretch",
+            key="parameters",
+        )
+
+
+def failure(run: Run) -> None:
+    error = run.error or {}
+    number = error.get("id")
+    text = f"**{frame.escape(error.get('message', _('The run failed.')))}** {frame.escape(error.get('next_step', ''))}"
+    st.error(text + (" " + _("(Error number {id})").format(id=number) if number else ""))
+
+
+if first.active:
+    if may_train and st.button(_("Cancel"), key="cancel", help=_("Stop this run; it can be resumed later.")):
+        ask_cancel()
+    live()
+else:
+    heading(first)
+    if first.status == Status.FAILED:
+        failure(first)
+    if first.status == Status.CANCELLED:
+        st.info(_("This run was cancelled. Its last checkpoint is kept."))
+    if first.status != Status.SUCCEEDED:
+        if may_train and st.button(
+            _("Resume"),
+            type="primary",
+            key="resume",
+            help=_("Goes on from the last checkpoint with the same data and parameters."),
+        ):
+            with frame.refusals():
+                runs.resume(wb, me, first.id)
+                st.rerun()
+        partial = runs.metrics(wb, first.id)
+        if partial:
+            charts.curves(partial, f"ended-{first.id}")
+        with st.expander(_("Where it comes from")):
+            came_from(first)
+    else:
+        result(first)
+    log_tail(first)

@@ -1,0 +1,184 @@
+// Sends dropped or chosen files to /api in batches, so that progress can be shown and a broken
+// connection costs one batch. Archives go alone; the server opens them.
+const BATCH_FILES = 250;
+const BATCH_BYTES = 24 * 1024 * 1024;
+const LISTED = 200;
+
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+
+function element(tag, options = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(options)) {
+    if (name === "text") made.textContent = value;
+    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+// A dropped folder is read entry by entry; the browser gives at most 100 at a time.
+async function filesOf(entry, path) {
+  if (entry.isFile) {
+    const file = await new Promise((ok, bad) => entry.file(ok, bad));
+    return [{ file, name: path + file.name }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const part = await new Promise((ok, bad) => reader.readEntries(ok, bad));
+    if (!part.length) return found;
+    for (const child of part) found.push(...(await filesOf(child, `${path}${entry.name}/`)));
+  }
+}
+
+class Upload {
+  constructor(root, component) {
+    this.root = root;
+    this.component = component;
+    const t = component.data.text;
+    const pick = (attributes) => element("input", {
+      type: "file", multiple: "", hidden: "", ...attributes,
+      onchange: (event) => {
+        const files = [...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+        event.target.value = "";
+        this.send(files);
+      },
+    });
+    const files = pick({ "data-testid": "upload-files", "aria-label": t.choose });
+    const folder = pick({ webkitdirectory: "", "data-testid": "upload-folder", "aria-label": t.folder });
+    const option = (name, text, help) => {
+      const box = element("input", { type: "checkbox", "data-testid": `option-${name}` });
+      this[name] = box;
+      return element("label", { title: help }, box, element("span", { text }));
+    };
+    this.zone = element("div", { class: "zone", "data-testid": "drop-zone" },
+      element("p", { text: t.drop }),
+      element("button", { type: "button", text: t.choose, onclick: () => files.click() }),
+      element("button", { type: "button", text: t.folder, onclick: () => folder.click() }), files, folder);
+    this.zone.addEventListener("dragover", (event) => { event.preventDefault(); this.zone.classList.add("over"); });
+    this.zone.addEventListener("dragleave", () => this.zone.classList.remove("over"));
+    this.zone.addEventListener("drop", (event) => this.drop(event));
+    this.status = element("div", { class: "status", "aria-live": "polite" });
+    root.replaceChildren(this.zone,
+      element("div", { class: "options" }, option("byLabel", t.labels, t.labels_help), option("bySplit", t.splits, t.splits_help)),
+      this.status);
+  }
+
+  async drop(event) {
+    event.preventDefault();
+    this.zone.classList.remove("over");
+    // Entries must be taken before the first await: the browser empties the list after it.
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const plain = [...event.dataTransfer.files].map((file) => ({ file, name: file.name }));
+    if (!entries.length) { this.send(plain); return; }
+    const found = [];
+    for (const entry of entries) found.push(...(await filesOf(entry, "")));
+    this.send(found);
+  }
+
+  batches(files) {
+    const made = [];
+    let batch = [];
+    let bytes = 0;
+    for (const item of files) {
+      const large = /\.(zip|tar|tgz|gz)$/i.test(item.name) || item.file.size > BATCH_BYTES;
+      if (batch.length && (large || batch.length >= BATCH_FILES || bytes + item.file.size > BATCH_BYTES)) {
+        made.push(batch);
+        batch = [];
+        bytes = 0;
+      }
+      batch.push(item);
+      bytes += item.file.size;
+      if (large) { made.push(batch); batch = []; bytes = 0; }
+    }
+    if (batch.length) made.push(batch);
+    return made;
+  }
+
+  async send(files) {
+    if (!files.length || this.busy) return;
+    this.busy = true;
+    const t = this.component.data.text;
+    const bar = element("progress", { max: files.reduce((n, item) => n + item.file.size, 0) || 1, value: 0 });
+    const words = element("span", { "data-testid": "upload-progress" });
+    const stop = element("button", { type: "button", text: t.cancel, onclick: () => { this.stopped = true; this.request?.abort(); } });
+    this.stopped = false;
+    this.status.replaceChildren(element("div", { class: "line" }, bar, words, stop));
+    const total = { added: 0, duplicates: 0, refused: 0, list: [], labels: [] };
+    let sent = 0;
+    let count = 0;
+    let problem = "";
+    for (const batch of this.batches(files)) {
+      const show = (bytes) => {
+        bar.value = sent + bytes;
+        words.textContent = fill(t.sending, { done: count, total: files.length });
+      };
+      show(0);
+      try {
+        const answer = await this.post(batch, show, () => { words.textContent = t.working; });
+        total.added += answer.added;
+        total.duplicates += answer.duplicates;
+        total.refused += answer.refused_total;
+        total.list.push(...answer.refused);
+        total.labels.push(...answer.labels_created);
+      } catch (error) {
+        problem = this.stopped ? t.stopped : fill(t.failed, { reason: error.message });
+        break;
+      }
+      sent += batch.reduce((n, item) => n + item.file.size, 0);
+      count += batch.length;
+    }
+    this.busy = false;
+    this.report(total, problem);
+    if (total.added) this.component.setTriggerValue("done", Date.now());
+  }
+
+  post(batch, progress, working) {
+    const form = new FormData();
+    for (const { file, name } of batch) form.append("files", file, name);
+    const query = new URLSearchParams({
+      label_from_folder: this.byLabel.checked,
+      create_labels: this.byLabel.checked && this.component.data.may_create_labels,
+      split_from_folder: this.bySplit.checked,
+    });
+    return new Promise((ok, bad) => {
+      const request = new XMLHttpRequest();
+      this.request = request;
+      request.open("POST", `/api/theme/${this.component.data.theme}/images/upload/?${query}`);
+      request.responseType = "json";
+      request.upload.onprogress = (event) => progress(event.loaded);
+      request.upload.onload = working;
+      request.onload = () => {
+        if (request.status === 200) ok(request.response);
+        else bad(new Error(request.response?.detail ?? String(request.status)));
+      };
+      request.onerror = () => bad(new Error(this.component.data.text.no_connection));
+      request.onabort = () => bad(new Error(""));
+      request.send(form);
+    });
+  }
+
+  report(total, problem) {
+    const t = this.component.data.text;
+    const box = element("div", { class: "report", role: "status", "data-testid": "upload-report" });
+    if (problem) { box.classList.add("bad"); box.append(element("p", { text: problem })); }
+    box.append(element("p", { text: fill(t.done, { added: total.added }) }));
+    if (total.labels.length) box.append(element("p", { text: fill(t.new_labels, { names: total.labels.join(", ") }) }));
+    if (total.duplicates) box.append(element("p", { text: fill(t.duplicates, { n: total.duplicates }) }));
+    if (total.refused) {
+      const shown = total.list.slice(0, LISTED);
+      box.append(element("p", { text: fill(t.refused, { n: total.refused }) }),
+        element("ul", {}, ...shown.map((item) => element("li", { text: item.reason }))));
+      if (total.refused > shown.length) box.append(element("p", { text: fill(t.more, { n: total.refused - shown.length }) }));
+    }
+    box.append(element("button", { type: "button", text: t.close, onclick: () => box.remove() }));
+    this.status.replaceChildren(box);
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".root");
+  if (root.upload && root.upload.component.data.theme === component.data.theme) root.upload.component = component;
+  else root.upload = new Upload(root, component);
+}

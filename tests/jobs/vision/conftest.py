@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.settings import Settings
+from core.spec import RunSpec
+from tests.jobs.vision.helpers import make_spec, run
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow's real tracking store and registry in one SQLite file, without a server before it."""
+    import jobs.vision  # noqa: F401 (first, so that MLflow sends no usage figures)
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    url = f"sqlite:///{folder / 'mlflow.db'}"
+    from mlflow import MlflowClient
+
+    MlflowClient(url).create_experiment("veritrain/theme-1", artifact_location=str(folder / "artifacts"))
+    yield url
+
+
+@dataclass(frozen=True)
+class Finished:
+    settings: Settings
+    spec: RunSpec
+    events: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def vision_settings(tmp_path_factory: pytest.TempPathFactory, broker_url: str, mlflow_url: str) -> Settings:
+    folder: Path = tmp_path_factory.mktemp("vision")
+    return replace(
+        Settings.from_env({}),
+        data_dir=folder / "data",
+        artifacts_dir=folder / "artifacts",
+        files_url=str(folder / "data" / "files"),
+        redis_url=broker_url,
+        mlflow_url=mlflow_url,
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(vision_settings: Settings) -> Finished:
+    """A run that nothing disturbed."""
+    spec = make_spec(vision_settings, 1)
+    return Finished(vision_settings, spec, run(spec, 1, vision_settings))
