@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -62,7 +63,12 @@ class Supervisor:
         self._told: dict[str, str] = {}
         # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
         self._environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
-        self._environment |= {"MLFLOW_TRACKING_URI": settings.mlflow_url, "PYTHONSAFEPATH": "1"}
+        tools = Path(sys.executable).parent  # MLflow calls `uvicorn` by its name
+        self._environment |= {
+            "MLFLOW_TRACKING_URI": settings.mlflow_url,
+            "PYTHONSAFEPATH": "1",
+            "PATH": f"{tools}{os.pathsep}{environment.get('PATH', '')}",
+        }
         self._folder = settings.artifacts_dir / "serving"
         self._folder.mkdir(parents=True, exist_ok=True)
 

@@ -69,7 +69,7 @@ def progress(run: Run) -> None:
         if run.status == Status.LOST:
             st.warning(
                 _(
-                    "The worker of this run fell silent. The run goes on from its last checkpoint on the next free worker."
+                    "The worker fell silent. The run goes on from its last checkpoint on the next free worker."
                 )
             )
         if place is None:
@@ -142,7 +142,7 @@ def tiles(run: Run) -> None:
         _("Macro F1 on test"),
         f"{metrics['test']['macro_f1']:.3f}",
         help=_(
-            "The mean over labels of how complete and how exact the answers are; rare labels count as much as common ones."
+            "How complete and exact the answers are, averaged over labels; rare ones count as much as common ones."
         ),
     )
     columns[3].metric(

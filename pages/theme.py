@@ -24,15 +24,15 @@ def reload_grid() -> None:
 @st.dialog(_("Labels"), on_dismiss="rerun")
 def edit_labels() -> None:
     current = themes.get(wb, theme.id)
-    with st.form("add-label", border=False, clear_on_submit=True):
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input(
-                _("New label"), max_chars=100, help=_("One of the answers the model may give.")
-            )
-            if st.form_submit_button(_("Add"), type="primary"):
-                with frame.refusals():
-                    themes.add_label(wb, me, theme.id, name=name)
-                    st.rerun(scope="fragment")
+    with (
+        st.form("add-label", border=False, clear_on_submit=True),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        name = st.text_input(_("New label"), max_chars=100, help=_("One of the answers the model may give."))
+        if st.form_submit_button(_("Add"), type="primary"):
+            with frame.refusals():
+                themes.add_label(wb, me, theme.id, name=name)
+                st.rerun(scope="fragment")
     if not current.labels:
         st.caption(_("No labels yet. A model needs at least two to tell apart."))
     for label in current.labels:

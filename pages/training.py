@@ -62,9 +62,9 @@ with right.container(border=True, height="stretch"):
         frame.refuse(error)
     frame.link(_("Change the parameters"), "parameters.py", {"theme": theme.id})
 
-for error, fix in obstacles:
+for obstacle, fix in obstacles:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"obstacle-{fix}"):
-        st.markdown(frame.escape(error.text(_)), width="stretch")
+        st.markdown(frame.escape(obstacle.text(_)), width="stretch")
         if fix:
             text, file = FIXES[fix]
             frame.link(text, file, {"theme": theme.id})

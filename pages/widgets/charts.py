@@ -87,8 +87,8 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], key: str) 
     figure.update_layout(
         margin={"l": 90, "r": 12, "t": 12, "b": 60}, height=max(320, min(36 * len(labels) + 100, 900))
     )
-    figure.update_xaxes(title=_("the model said"), type="category", side="bottom")
-    figure.update_yaxes(title=_("true label"), type="category", autorange="reversed")
+    figure.update_xaxes(title=_("the model said"), type="category", side="bottom", showgrid=False)
+    figure.update_yaxes(title=_("true label"), type="category", autorange="reversed", showgrid=False)
     st.plotly_chart(figure, key=key, config=CONFIG)
 
 

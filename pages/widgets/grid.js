@@ -377,6 +377,8 @@ class Grid {
       const item = this.byId.get(id);
       this.count(item.label_id, labelId);
       item.label_id = labelId;
+      item.labeled_at = labelId === null ? null : new Date().toISOString();
+      item.labeled_by = labelId === null ? null : this.data.me;
       this.pending.set(id, labelId);
       this.paint(id);
     }

@@ -32,6 +32,7 @@ def draw(theme: themes.Theme, user: auth.User, counts: Statistics, stamp: int) -
             "stamp": stamp,
             "labels": [{"id": label.id, "name": label.name, "color": label.color} for label in theme.labels],
             "counts": counts_for_grid(counts),
+            "me": user.name,
             "may_label": user.may(auth.LABELER),
             "text": texts(),
         },

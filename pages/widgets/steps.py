@@ -34,7 +34,7 @@ def draw(wb: Workbench, theme: themes.Theme, active: str) -> None:
         "predict": _("Predict"),
     }
     active = ALIASES.get(active, active)
-    with st.container(horizontal=True, gap="small", key="theme-screens"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="theme-screens"):
         for name, file in SCREENS:
             if name == active:
                 st.markdown(f"**{titles[name]}**")

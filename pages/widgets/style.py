@@ -6,11 +6,22 @@ import streamlit as st
 
 _CSS = """
 <style>
-.stMainBlockContainer { padding-top: 2.5rem; padding-bottom: 3rem; max-width: 1440px; }
-.st-key-crumbs { font-size: .875rem; margin-bottom: -1rem; align-items: center; }
-.st-key-crumbs p { color: inherit; opacity: .8; }
-.st-key-who-is-here { position: sticky; bottom: 0; border-top: 1px solid rgba(127, 127, 127, .3); padding-top: 12px; }
+.stMainBlockContainer { padding: 3.75rem 2.5rem 3rem; max-width: 1440px; }
+.stMain h1 { padding: 0 0 .5rem; }
+.st-key-crumbs { font-size: .875rem; align-items: center; gap: .25rem; }
+.st-key-crumbs p { opacity: .75; font-size: .875rem; }
+.st-key-theme-screens { border-bottom: 1px solid rgba(127, 127, 127, .3); align-items: center; gap: .25rem; }
+.st-key-theme-screens > div:has([data-testid="stMarkdown"]) { padding: .25rem .5rem; margin-bottom: -1px;
+  border-bottom: 2px solid var(--st-primary-color, #0f766e); }
+.st-key-next-step [data-testid="stMarkdownContainer"] { margin-bottom: 0; }
+.st-key-next-step p { margin: 0; }
+[class*="st-key-card-"] > div:first-child p { font-weight: 700; font-size: 1.05rem; }
+[class*="st-key-card-"] [data-testid="stPageLink"] a, .st-key-crumbs a, .st-key-who-is-here a { padding-left: 0; }
+[data-testid="stPageLink"] p { text-decoration: underline; text-decoration-color: rgba(127, 127, 127, .5);
+  text-underline-offset: 3px; }
+.st-key-who-is-here { padding-top: 4px; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
+@media (max-width: 900px) { .stMainBlockContainer { padding: 3.75rem 1rem 2rem; } }
 </style>
 """
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.settings import Settings
-from core.spec import RunSpec
-from tests.jobs.vision.helpers import make_spec, run
+from tests.jobs.vision.helpers import Finished, make_spec, run
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +21,6 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     MlflowClient(url).create_experiment("veritrain/theme-1", artifact_location=str(folder / "artifacts"))
     yield url
-
-
-@dataclass(frozen=True)
-class Finished:
-    settings: Settings
-    spec: RunSpec
-    events: list[dict[str, Any]]
 
 
 @pytest.fixture(scope="session")

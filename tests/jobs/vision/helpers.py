@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ training: {epochs: 4, batch_size: 8}
 early_stopping: {patience: 50}
 data: {image_size: 32}
 """
+
+
+@dataclass(frozen=True)
+class Finished:
+    settings: Settings
+    spec: RunSpec
+    events: list[dict[str, Any]]
 
 
 def png(image: np.ndarray) -> bytes:

@@ -21,8 +21,7 @@ from safetensors.torch import save
 from core import events as protocol
 from core.files import FileStore
 from core.settings import ROOT, Settings
-from tests.jobs.vision.conftest import Finished
-from tests.jobs.vision.helpers import LABELS, TINY, events, make_spec, of_type, run
+from tests.jobs.vision.helpers import LABELS, TINY, Finished, events, make_spec, of_type, run
 
 
 def result(found: list[dict]) -> dict:
