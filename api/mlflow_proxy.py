@@ -13,6 +13,7 @@ from core.workbench import current
 
 READING_POSTS = ("/search", "/graphql", "/get-history-bulk", "/get-history-bulk-interval")
 """Ends of the paths that MLflow's screens POST to in order to read."""
+# The length stays: MLflow reads nothing from a body that comes in chunks.
 DROPPED_REQUEST = frozenset(
     {
         "host",
@@ -21,7 +22,6 @@ DROPPED_REQUEST = frozenset(
         "origin",
         "referer",
         "connection",
-        "content-length",
         "accept-encoding",
     }
 )

@@ -91,7 +91,7 @@ class Event:
     @classmethod
     def from_json(cls, line: str | bytes) -> Event:
         """Raises ValueError or KeyError for a torn or foreign line."""
-        raw = json.loads(line)
+        raw = json.loads(line, parse_constant=lambda _: None)  # NaN is JSON to Python alone
         return cls(
             run_id=int(raw["run_id"]),
             number=int(raw["number"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -65,7 +66,6 @@ class Child:
     _began: float = 0.0
     _wait: float = FIRST_WAIT_SECONDS
     _again_at: float | None = None
-    _family: dict[int, psutil.Process] = field(default_factory=dict)
 
     def start(self) -> None:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,9 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a terminal's Ctrl-C reaches the supervisor alone
+                # A session of its own: a terminal's Ctrl-C reaches the supervisor alone, and whatever
+                # the process starts can be found by it, even after the process is gone.
+                start_new_session=True,
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         self._began = time.monotonic()
@@ -92,7 +94,6 @@ class Child:
         if self.process is None:
             return False
         if self.running:
-            self._remember()
             return False
         now = time.monotonic()
         if self._again_at is None:
@@ -113,7 +114,6 @@ class Child:
         return True
 
     def ask_to_stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        self._remember()
         if self.running:
             assert self.process is not None
             self.process.send_signal(how)
@@ -137,24 +137,17 @@ class Child:
         except OSError:
             return ""
 
-    def _remember(self) -> None:
-        """Note the children: once their parent is dead they can no longer be found from it."""
-        if self.process is None or not self.running:
-            return
-        try:
-            children = psutil.Process(self.process.pid).children(recursive=True)
-        except psutil.Error:
-            return
-        self._family = {child.pid: child for child in children}
-
     def _kill_rest(self) -> None:
-        for child in self._family.values():
-            try:
-                if child.is_running():  # compares the start time too, so a reused number is spared
-                    child.kill()
-            except psutil.Error:
-                pass
-        self._family.clear()
+        if self.process is not None:
+            kill_session(self.process.pid)
+
+
+def kill_session(leader: int) -> None:
+    """Kill every process of the session that `leader` began: its children and theirs, orphans included."""
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, ended: Callable[[], bool] = lambda: False) -> bool:

@@ -12,7 +12,6 @@ import logging
 import os
 import queue
 import secrets
-import shutil
 import threading
 import time
 import traceback
@@ -24,12 +23,13 @@ from typing import Any, Self
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core import events
 from core.errors import InvalidInput, Unavailable, VeritrainError
 from core.events import Event, Status, Type
 from core.files import FileStore
-from core.processes import die_with_parent
 from core.settings import Settings
 from core.spec import RunSpec
 
@@ -41,12 +41,18 @@ FLUSH_SECONDS = 0.05
 """Events are gathered this long before one write and one pipeline carry them."""
 STREAM_LIMIT = 1_000_000
 """Events the stream keeps at most where no collector trims it; the files have them all."""
+AGAIN_SECONDS = 2.0
+"""Pause before a broker that did not answer is sent to again; the file is written meanwhile."""
 BACKLOG = 50_000
 """Unsent events kept in memory while the broker is away; older ones the collector reads from the file."""
 DURABLE = frozenset({Type.STATUS, Type.CHECKPOINT, Type.RESULT, Type.ERROR})
 """Events that are forced to disk at once."""
 FENCED = 75
 """Exit code of an attempt that found a newer one (EX_TEMPFAIL)."""
+
+
+OUT_OF_MEMORY = ("out of memory", "is killed by signal: killed")
+"""What torch says when a device has no memory left, or when the system ended one of its loaders for that."""
 
 
 class Cancelled(Exception):
@@ -64,10 +70,15 @@ class Job:
         """The run's own folder, kept over all attempts."""
         self.files = FileStore(settings.files_url)
         self._broker = redis.Redis.from_url(
-            settings.redis_url, socket_timeout=5, socket_connect_timeout=2, health_check_interval=15
+            settings.redis_url,
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            health_check_interval=15,
+            retry=Retry(NoBackoff(), 0),  # every caller here tries again by itself
         )
-        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._unsent: deque[Event] = deque(maxlen=BACKLOG)
+        self._queue: queue.SimpleQueue[tuple[Type, str] | None] = queue.SimpleQueue()
+        self._unsent: deque[str] = deque(maxlen=BACKLOG)
+        self._send_at = 0.0
         self._lock = threading.Lock()
         self._wanted: str | None = None
         self._number = 0
@@ -77,11 +88,12 @@ class Job:
     # --- what a job calls -----------------------------------------------------
 
     def emit(self, type: Type, payload: dict[str, Any]) -> None:
-        """Number the event and hand it on; returns within microseconds."""
+        """Number the event and hand it on; returns within microseconds. Raises TypeError for what JSON cannot say."""
         with self._lock:
-            self._number += 1
-            event = Event(self.spec.run_id, self._number, self.attempt, datetime.now(UTC), type, payload)
-            self._queue.put(event)
+            number = self._number + 1
+            event = Event(self.spec.run_id, number, self.attempt, datetime.now(UTC), type, payload)
+            self._queue.put((type, event.to_json()))
+            self._number = number
 
     def log(self, message: str, level: str = "info") -> None:
         self.emit(Type.LOG, {"level": level, "message": message})
@@ -122,12 +134,11 @@ class Job:
     # --- life -----------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        die_with_parent()
+        self._check_fence()
+        self._say_alive()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._number = last_number(self.folder / "events.jsonl", mend=True)
-        self._check_fence()
         (self.folder / "spec.json").write_text(self.spec.model_dump_json(indent=2), encoding="utf-8")
-        self._say_alive()
         for target, name in ((self._send_loop, "events"), (self._beat_loop, "heartbeat")):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
@@ -175,10 +186,10 @@ class Job:
         with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
             open_ = True
             while open_:
-                batch: list[Event] = []
+                batch: list[tuple[Type, str]] = []
                 item = self._queue.get()
-                if item is not None and item.type not in DURABLE:
-                    time.sleep(FLUSH_SECONDS)
+                if item is not None and item[0] not in DURABLE:
+                    self._over.wait(FLUSH_SECONDS)
                 while True:
                     if item is None:
                         open_ = False
@@ -188,24 +199,25 @@ class Job:
                         item = self._queue.get_nowait()
                     except queue.Empty:
                         break
-                file.writelines(event.to_json() + "\n" for event in batch)
+                file.writelines(line + "\n" for _, line in batch)
                 file.flush()
-                if any(event.type in DURABLE for event in batch):
+                if any(type in DURABLE for type, _ in batch):
                     os.fsync(file.fileno())
-                self._unsent.extend(batch)
+                self._unsent.extend(line for _, line in batch)
                 self._send()
 
     def _send(self) -> None:
         """Send what is unsent. On failure it stays, and the file has it in any case."""
-        if not self._unsent:
+        if not self._unsent or time.monotonic() < self._send_at:
             return
         try:
             pipe = self._broker.pipeline(transaction=False)
-            for event in self._unsent:
-                pipe.xadd(events.STREAM, {"e": event.to_json()}, maxlen=STREAM_LIMIT, approximate=True)
+            for line in self._unsent:
+                pipe.xadd(events.STREAM, {"e": line}, maxlen=STREAM_LIMIT, approximate=True)
             pipe.execute()
             self._unsent.clear()
         except redis.RedisError as error:
+            self._send_at = time.monotonic() + AGAIN_SECONDS
             log.warning("the broker is away (%s); %d events wait", error, len(self._unsent))
 
     def _beat_loop(self) -> None:
@@ -264,7 +276,7 @@ def last_number(path: Path, mend: bool = False) -> int:
 def classify(error: Exception) -> tuple[str, str, str]:
     """(kind, what happened, what to do) of a failure, in plain words."""
     text = str(error)
-    if "out of memory" in text.lower() or isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in OUT_OF_MEMORY):
         return (
             "out-of-memory",
             "The memory was not enough for this run.",
@@ -277,12 +289,7 @@ def classify(error: Exception) -> tuple[str, str, str]:
     if isinstance(error, VeritrainError):
         return "configuration", text, "Correct this under Parameters, then train again."
     if isinstance(error, OSError) and error.errno == 28:
-        free = shutil.disk_usage("/").free // 2**20
-        return (
-            "environment",
-            f"The disk is full ({free} MiB left).",
-            "Free some space, then press Resume.",
-        )
+        return "environment", "The disk is full.", "Free some space, then press Resume."
     return (
         "unknown",
         f"The run stopped with an error that Veritrain does not know ({type(error).__name__}).",

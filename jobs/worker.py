@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from types import FrameType
 
 import redis
 from rq import Queue, Worker
@@ -17,6 +18,18 @@ from core.settings import Settings
 
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
+
+
+class TrainWorker(Worker):
+    """An RQ worker that ends its job with itself when asked to end: the run goes on from its last checkpoint.
+
+    RQ would wait for the job, which may take days, and be killed instead.
+    """
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        if self.horse_pid:
+            self.kill_horse()
+        super().request_stop(signum, frame)
 
 
 def main() -> None:
@@ -29,7 +42,7 @@ def main() -> None:
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     queues = [Queue(name, connection=connection) for name in arguments.queue or ["train"]]
-    worker = Worker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
+    worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
     worker.work(with_scheduler=False)
 
 

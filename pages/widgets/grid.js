@@ -38,6 +38,8 @@ class Grid {
     window.addEventListener("beforeunload", (event) => {
       if (this.pending.size || this.sending) event.preventDefault();
     }, { signal: this.stop.signal });
+    // A page that goes away hands over what waits; the browser finishes the request without it.
+    window.addEventListener("pagehide", () => { this.sending = false; this.send(); }, { signal: this.stop.signal });
     window.addEventListener("online", () => this.send(), { signal: this.stop.signal });
   }
 
@@ -88,21 +90,33 @@ class Grid {
     if (before && before.stamp !== data.stamp) this.reload();
   }
 
+  // Built once for a set of labels; afterwards only the numbers change, so that a press that is under
+  // way when an answer arrives still meets the button it began on.
   drawFilters() {
     const t = this.data.text;
-    const counts = this.counts;
-    const states = [["all", counts.total], ["unlabelled", counts.unlabelled], ["labelled", counts.labelled]];
-    this.states.replaceChildren(...states.map(([state, n]) => element("button", {
-      type: "button", class: "chip", "aria-pressed": String(this.filter.state === state), "data-testid": `state-${state}`,
-      onclick: () => this.setFilter("state", state),
-    }, element("span", { text: t[state] }), element("span", { class: "n", text: n }))));
-    const option = (value, text) => element("option", { value, text });
-    this.labelFilter.replaceChildren(option("", t.any_label),
-      ...this.data.labels.map((label) => option(String(label.id), `${label.name} (${counts.by_label[label.id] ?? 0})`)));
-    this.labelFilter.value = this.filter.label ?? "";
     const splits = ["train", "valid", "test", "none"];
-    this.splitFilter.replaceChildren(option("", t.any_split),
-      ...splits.map((split) => option(split, `${t[split]} (${counts.by_split[split] ?? 0})`)));
+    const option = (value, text) => element("option", { value, text });
+    if (this.once("filters")) {
+      this.states.replaceChildren(...["all", "unlabelled", "labelled"].map((state) => element("button", {
+        type: "button", class: "chip", "data-testid": `state-${state}`, "data-state": state,
+        onclick: () => this.setFilter("state", state),
+      }, element("span", { text: t[state] }), element("span", { class: "n" }))));
+      this.labelFilter.replaceChildren(option("", t.any_label), ...this.data.labels.map((label) => option(String(label.id), "")));
+      this.splitFilter.replaceChildren(option("", t.any_split), ...splits.map((split) => option(split, "")));
+    }
+    const counts = this.counts;
+    const numbers = { all: counts.total, unlabelled: counts.unlabelled, labelled: counts.labelled };
+    for (const chip of this.states.children) {
+      chip.setAttribute("aria-pressed", String(this.filter.state === chip.dataset.state));
+      chip.querySelector(".n").textContent = numbers[chip.dataset.state];
+    }
+    this.data.labels.forEach((label, index) => {
+      this.labelFilter.options[index + 1].textContent = `${label.name} (${counts.by_label[label.id] ?? 0})`;
+    });
+    splits.forEach((split, index) => {
+      this.splitFilter.options[index + 1].textContent = `${t[split]} (${counts.by_split[split] ?? 0})`;
+    });
+    this.labelFilter.value = this.filter.label ?? "";
     this.splitFilter.value = this.filter.split ?? "";
     this.splitCounts.textContent = splits.map((split) => `${t[split]} ${counts.by_split[split] ?? 0}`).join(" · ");
   }
@@ -113,24 +127,40 @@ class Grid {
       this.palette.replaceChildren(element("p", { class: "note", text: t.no_labels }));
       return;
     }
+    if (this.once("palette")) this.palette.replaceChildren(...this.paletteChips());
+    for (const chip of this.palette.querySelectorAll("[data-label]")) {
+      chip.querySelector(".n").textContent = this.counts.by_label[chip.dataset.label] ?? 0;
+    }
+  }
+
+  paletteChips() {
+    const t = this.data.text;
     const may = this.data.may_label;
     const chips = this.data.labels.map((label, index) => {
       const chip = element("button", {
-        type: "button", class: "chip", title: label.name, "data-testid": "palette-label", disabled: may ? null : "",
-        onclick: () => this.label(label.id),
+        type: "button", class: "chip", title: label.name, "data-testid": "palette-label", "data-label": label.id,
+        disabled: may ? null : "", onclick: () => this.label(label.id),
       });
       if (may && index < 9) chip.append(element("kbd", { text: index + 1 }));
       const dot = element("span", { class: "dot" });
       dot.style.background = label.color;
-      chip.append(dot, element("span", { class: "name", text: label.name }),
-        element("span", { class: "n", text: this.counts.by_label[label.id] ?? 0 }));
+      chip.append(dot, element("span", { class: "name", text: label.name }), element("span", { class: "n" }));
       return chip;
     });
     if (may) {
       chips.push(element("button", { type: "button", class: "chip", "data-testid": "palette-clear", onclick: () => this.label(null) },
         element("kbd", { text: "U" }), element("span", { class: "name", text: t.clear })));
     }
-    this.palette.replaceChildren(...chips);
+    return chips;
+  }
+
+  // True when what a part is built from (labels, language, rights) is not what it was built from before.
+  once(part) {
+    const made = JSON.stringify([this.data.labels, this.data.text.all, this.data.may_label]);
+    this.madeFrom ??= {};
+    if (this.madeFrom[part] === made) return false;
+    this.madeFrom[part] = made;
+    return true;
   }
 
   drawSelection() {
