@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
+# Functions and error classes whose first argument is a sentence for people.
+SENTENCES := _ N_ gettext ngettext:1,2 InvalidInput NotFound NotSignedIn NotAllowed Conflict TooLarge TooMany Unavailable
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run demo setup test test-slow lint fix bench lock messages browser
@@ -49,5 +51,6 @@ lock: setup  ## compile the pinned, hashed requirements from the .in files
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 messages: setup  ## collect new texts into the translation catalogues
-	.venv/bin/pybabel -q extract -F pages/locale/babel.cfg -k N_ -k _ -o pages/locale/veritrain.pot app.py api core jobs pages
-	.venv/bin/pybabel -q update -d pages/locale -D veritrain -i pages/locale/veritrain.pot --no-fuzzy-matching
+	.venv/bin/pybabel -q extract -F pages/locale/babel.cfg $(addprefix -k ,$(SENTENCES)) --no-location --sort-output \
+	  --project Veritrain --msgid-bugs-address "" -o pages/locale/veritrain.pot app.py api core jobs pages
+	for l in ja ko; do .venv/bin/pybabel -q update -d pages/locale -D veritrain -l $$l -i pages/locale/veritrain.pot --no-fuzzy-matching --omit-header || exit 1; done

@@ -11,11 +11,16 @@ from pydantic import BaseModel
 from api.deps import person, workbench
 from api.router import Router
 from core import auth, registry, serving
+from core.errors import TooLarge
 from core.registry import Version
 from core.serving import Deployment
+from core.settings import MIB
 from core.workbench import Workbench
 
 router = Router(tags=["models"])
+
+PREDICT_BYTES = 512 * MIB
+"""What one prediction may send; an archive among it is read as a whole."""
 
 Bench = Annotated[Workbench, Depends(workbench)]
 Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
@@ -101,7 +106,13 @@ def predict(
     wb: Bench, user: Viewer, deployment_id: Id, files: Annotated[list[UploadFile], File()]
 ) -> list[PredictionOut]:
     """Image files or archives of them, as multipart `files`."""
-    named = [(file.filename or "file", file.file.read()) for file in files]
+    total = sum(file.size or 0 for file in files)
+    if total > PREDICT_BYTES:
+        raise TooLarge(
+            "That is more than {limit} MB of images at once; send them in parts.", limit=PREDICT_BYTES // MIB
+        )
+    # Parts lie on disk; each is read when it is its turn.
+    named = ((file.filename or "file", file.file.read()) for file in files)
     return [
         PredictionOut.model_validate(answer, from_attributes=True)
         for answer in serving.predict(wb, user, deployment_id, named)

@@ -1,4 +1,4 @@
-"""Stored. The collector: writes jobs' events to the database and looks after runs whose worker fell silent.
+"""Stored. The collector: writes jobs' events to the database, and has runs and deployments looked after.
 
 One thread of one app process (a lease in the broker chooses it where several replicas run).
 It is idempotent on (run, number): a batch that is read twice is stored once. What the
@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import redis
 import sqlalchemy as sa
 
-from core import events, queue, registry, runs, serving
+from core import events, registry, serving
 from core.db.engine import bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
-from core.errors import VeritrainError
+from core.errors import Unavailable
 from core.events import ENDED, Event, Status, Type
-from core.spec import RunSpec
+from core.run_watch import Row, RunWatch, rows_where, unfinished
 from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -37,14 +37,9 @@ GATHER_SECONDS = 0.1
 READ_COUNT = 5_000
 WATCH_SECONDS = 2.0
 """How often runs and deployments are looked after."""
-LOST_SECONDS = 12.0
-"""A run without heartbeat for this long is lost; a little more than the heartbeat key lives."""
-UNSEEN_SECONDS = 15.0
-"""A waiting run that neither the queue nor a worker knows for this long is queued again."""
-MAX_ATTEMPTS = 4
-"""Attempts that are made by themselves before a person must press Resume."""
-CANCEL_GRACE_SECONDS = 20.0
-"""Time a job has to stop by itself after Cancel before its process is ended."""
+DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Unavailable)
+"""Then a batch is kept and tried again as a whole."""
+_HEAD = re.compile(rb'\{"run_id":\d+,"number":(\d+),')
 LEASE_KEY, LEASE_MS = "veritrain:collector", 10_000
 KEPT_TYPES = frozenset({Type.STATUS, Type.LOG, Type.CHECKPOINT, Type.ARTIFACT, Type.RESULT, Type.ERROR})
 
@@ -63,10 +58,10 @@ class Collector:
         self._over = threading.Event()
         self._me = uuid4().hex
         self._leading = False
+        self._watch = RunWatch(wb, self.take_in)
         self._last_id = "0"
         self._watched = 0.0
-        self._cancel_seen: dict[int, float] = {}
-        self._unseen: dict[int, float] = {}
+        self._behind: set[int] = set()
 
     def stop(self) -> None:
         self._over.set()
@@ -103,7 +98,9 @@ class Collector:
             self._trim(entries[-1][0])
         if time.monotonic() - self._watched >= WATCH_SECONDS:
             self._watched = time.monotonic()
-            self.look_after_runs()
+            for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
+                self.take_in(row)
+            self._watch.turn()
             serving.sync(self.wb)
 
     def _lease(self) -> bool:
@@ -118,7 +115,10 @@ class Collector:
         if mine and not self._leading:
             self._leading = True
             self._last_id = "0"
-            self.catch_up()
+            self._watch.begin()
+            # What came while no app was there to collect.
+            for row in unfinished(self.wb):
+                self.take_in(row)
         self._leading = mine
         return mine
 
@@ -126,8 +126,7 @@ class Collector:
         found: Any = self.wb.broker.xread({events.STREAM: self._last_id}, count=READ_COUNT, block=BLOCK_MS)
         if not found:
             return []
-        if self._over.wait(GATHER_SECONDS):
-            pass  # stopping: what is read below is still written
+        self._over.wait(GATHER_SECONDS)
         found = self.wb.broker.xread({events.STREAM: self._last_id}, count=READ_COUNT)
         read: list[tuple[str, Event | None]] = []
         rows = found.values() if isinstance(found, dict) else (rows for _, rows in found)
@@ -150,34 +149,55 @@ class Collector:
     # --- writing --------------------------------------------------------------
 
     def store(self, batch: Iterable[Event]) -> None:
-        """Write events in one transaction, filling gaps from the runs' files. Safe to repeat."""
+        """Write events in one transaction, filling gaps from the runs' files. Safe to repeat.
+
+        Events that cannot be written hold up their own run only; it is tried again from its file.
+        """
         by_run: dict[int, dict[int, Event]] = {}
         for event in batch:
             by_run.setdefault(event.run_id, {})[event.number] = event
         if not by_run:
             return
+        rows = rows_where(self.wb, finetuning_jobs.c.id.in_(by_run))
+        # The files are read before the transaction, which must be short.
+        fresh = {row["id"]: self._fresh(row, by_run[row["id"]]) for row in rows}
 
         def work(connection: sa.Connection) -> None:
-            query = sa.select(finetuning_jobs).where(finetuning_jobs.c.id.in_(by_run))
+            query = sa.select(finetuning_jobs).where(finetuning_jobs.c.id.in_(fresh))
             for row in connection.execute(query).mappings().all():
-                self._store_run(connection, row, by_run[row["id"]])
+                found = fresh[row["id"]]
+                ordered = [found[n] for n in sorted(found) if n > row["last_event"]]
+                if ordered:
+                    _write_events(connection, self.wb, row, ordered)
 
-        self.wb.db.write(work)
+        try:
+            self.wb.db.write(work)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            if len(by_run) > 1:
+                for found in by_run.values():
+                    self.store(found.values())
+                return
+            [run_id] = by_run
+            if run_id not in self._behind:
+                log.exception("collector: events of run %s cannot be written; they are tried again", run_id)
+            self._behind.add(run_id)
+        else:
+            self._behind -= by_run.keys()
 
-    def _store_run(self, connection: sa.Connection, row: Any, found: dict[int, Event]) -> None:
+    def take_in(self, row: Row) -> None:
+        """Store what a run's own file has beyond what is stored."""
+        self.store(self._from_file(row["id"], row["last_event"]).values())
+
+    def _fresh(self, row: Row, found: dict[int, Event]) -> dict[int, Event]:
+        """What of `found` is new, with what lies between it and the last stored event."""
         last = row["last_event"]
         # A fenced attempt's late words are taken from the file only, which has each number once.
         fresh = {n: e for n, e in found.items() if n > last and e.attempt >= row["attempt"]}
-        if not fresh:
-            if max(found) <= last:
-                return
-            fresh = {}
-        wanted = max([*fresh, last])
-        if len(fresh) < wanted - last:
-            fresh = {**self._from_file(row["id"], last), **fresh}
-        ordered = [fresh[n] for n in sorted(fresh)]
-        if ordered:
-            _write_events(connection, self.wb, row, ordered)
+        if len(fresh) < max(fresh, default=last) - last:
+            return {**self._from_file(row["id"], last), **fresh}
+        return fresh
 
     def _from_file(self, run_id: int, after: int) -> dict[int, Event]:
         path = self.wb.settings.artifacts_dir / "runs" / str(run_id) / "events.jsonl"
@@ -185,6 +205,9 @@ class Collector:
         try:
             with path.open("rb") as file:
                 for line in file:
+                    head = _HEAD.match(line)
+                    if head and int(head[1]) <= after:
+                        continue  # known, and reading a number is 20 times cheaper than reading an event
                     try:
                         event = Event.from_json(line)
                     except (ValueError, KeyError):
@@ -192,109 +215,8 @@ class Collector:
                     if event.number > after:
                         found[event.number] = event
         except OSError:
-            log.warning("collector: run %s has no event file here", run_id)
+            log.debug("run %s has no event file here", run_id)
         return found
-
-    def catch_up(self) -> None:
-        """Read the files of all unfinished runs: what came while no app was there to collect."""
-        for row in self._unfinished():
-            missed = (
-                self._from_file(row["id"], row["last_event"]) if row["started_at"] or row["attempt"] else {}
-            )
-            if missed:
-                self.store(missed.values())
-
-    # --- looking after runs ---------------------------------------------------
-
-    def look_after_runs(self) -> None:
-        """Lost workers, vanished jobs, cancellations that were not heard."""
-        rows = self._unfinished()
-        if not rows:
-            return
-        queue.sweep(self.wb)
-        for row in rows:
-            try:
-                self._look_after(row)
-            except VeritrainError as error:
-                log.warning("run %s: %s", row["id"], error)
-
-    def _look_after(self, row: Any) -> None:
-        run_id, status = row["id"], Status(row["status"])
-        alive = queue.alive(self.wb, run_id)
-        if queue.wish_of(self.wb, run_id) == "cancel":
-            self._see_to_cancel(row, alive)
-            return
-        if status is Status.RUNNING:
-            seen = row["heartbeat_at"] or row["started_at"] or row["created_at"]
-            if not alive and datetime.now(UTC) - seen > timedelta(seconds=LOST_SECONDS):
-                self._lost(row)
-            return
-        state = queue.state(self.wb, row["rq_job_id"] or "")
-        if alive or state == "queued":
-            self._unseen.pop(run_id, None)
-            return
-        since = self._unseen.setdefault(run_id, time.monotonic())
-        if time.monotonic() - since < UNSEEN_SECONDS:
-            return
-        self._unseen.pop(run_id, None)
-        self.store(self._from_file(run_id, row["last_event"]).values())
-        if state is None:
-            queue.enqueue(self.wb, RunSpec.model_validate(row["spec"]), row["attempt"])
-        elif state != "started":
-            self._lost(row)  # a worker took it and died before the job could speak
-
-    def _see_to_cancel(self, row: Any, alive: bool) -> None:
-        run_id = row["id"]
-        since = self._cancel_seen.setdefault(run_id, time.monotonic())
-        waited = time.monotonic() - since
-        if alive and waited > CANCEL_GRACE_SECONDS:
-            queue.kill(self.wb, row["rq_job_id"] or "")
-        if not alive and waited > events.ALIVE_SECONDS:
-            self._cancel_seen.pop(run_id, None)
-            queue.withdraw(self.wb, row["rq_job_id"] or "")
-            self._set(run_id, status=Status.CANCELLED.value, ended_at=datetime.now(UTC))
-
-    def _lost(self, row: Any) -> None:
-        run_id, attempt = row["id"], row["attempt"] + 1
-        self.store(self._from_file(run_id, row["last_event"]).values())
-        if attempt > MAX_ATTEMPTS:
-            error = {
-                "kind": "environment",
-                "message": "The worker was lost {n} times in this run.".format(n=row["attempt"]),
-                "next_step": "Look whether memory or power fails, then press Resume.",
-                "id": "",
-            }
-            self._set(run_id, status=Status.FAILED.value, ended_at=datetime.now(UTC), error=error)
-            return
-
-        def work(connection: sa.Connection) -> bool:
-            current = finetuning_jobs.c
-            row_now = connection.execute(
-                sa.select(current.status, current.attempt).where(current.id == run_id)
-            ).one()
-            if Status(row_now.status) in ENDED or row_now.attempt != attempt - 1:
-                return False
-            runs.requeue(connection, run_id, attempt, Status.LOST)
-            return True
-
-        if self.wb.db.write(work):
-            log.warning("run %s lost its worker; attempt %s waits", run_id, attempt)
-            queue.enqueue(self.wb, RunSpec.model_validate(row["spec"]), attempt)
-
-    def _unfinished(self) -> list[Any]:
-        query = sa.select(finetuning_jobs).where(
-            finetuning_jobs.c.status.not_in([status.value for status in ENDED])
-        )
-        with self.wb.db.read() as connection:
-            return list(connection.execute(query).mappings())
-
-    def _set(self, run_id: int, **values: Any) -> None:
-        statement = finetuning_jobs.update().where(finetuning_jobs.c.id == run_id).values(**values)
-
-        def work(connection: sa.Connection) -> None:
-            connection.execute(statement)
-
-        self.wb.db.write(work)
 
 
 def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
@@ -304,7 +226,7 @@ def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
     return [tuple(entry) for entry in entries]
 
 
-def _write_events(connection: sa.Connection, wb: Workbench, row: Any, ordered: list[Event]) -> None:
+def _write_events(connection: sa.Connection, wb: Workbench, row: Row, ordered: list[Event]) -> None:
     run_id = row["id"]
     changes: dict[str, Any] = {"last_event": ordered[-1].number}
     checkpoints: list[Event] = []

@@ -118,6 +118,12 @@ class Child:
             assert self.process is not None
             self.process.send_signal(how)
 
+    def end(self) -> None:
+        """Kill it with all it started; `watch` starts it again."""
+        if self.process is not None and self.running:
+            self.process.kill()
+            self.process.wait()
+
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask it to end, wait, and kill whatever is left of it and its children."""
         self.ask_to_stop()

@@ -68,7 +68,11 @@ def enqueue(wb: Workbench, spec: RunSpec, attempt: int) -> str:
 def withdraw(wb: Workbench, job_id: str) -> bool:
     """Take a waiting job off the queue. False when it was not waiting (any more)."""
     with reachable():
-        return wb.broker.lrem(_queue(wb).key, 0, job_id) > 0
+        waited = wb.broker.lrem(_queue(wb).key, 0, job_id) > 0
+        if waited:
+            with suppress(NoSuchJobError):
+                Job.fetch(job_id, connection=wb.broker).delete()
+        return waited
 
 
 def ask(wb: Workbench, run_id: int, wish: str | None) -> None:

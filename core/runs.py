@@ -231,11 +231,15 @@ def cancel(wb: Workbench, actor: auth.User, run_id: int) -> Run:
 
 
 def resume(wb: Workbench, actor: auth.User, run_id: int) -> Run:
-    """Queue a failed or cancelled run again; it goes on from its last checkpoint, from the same spec."""
+    """Queue a failed or cancelled run again; it goes on from its last checkpoint, from the same spec.
+
+    Raises Conflict in any other state, NotFound where its theme was deleted, Unavailable when the queue is away.
+    """
     auth.require(actor, auth.TRAINER)
     run = get(wb, run_id)
     if run.status not in (Status.FAILED, Status.CANCELLED):
         raise Conflict("Only a failed or cancelled run can be resumed; run {id} is neither.", id=run_id)
+    themes.get(wb, run.theme_id)
     queue.ask(wb, run_id, None)
     attempt = run.attempt + 1
 

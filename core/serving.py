@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,10 +25,11 @@ from core.errors import Conflict, InvalidInput, NotFound, Unavailable, Veritrain
 from core.i18n import gettext
 from core.registry import Version
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.settings import MIB
 from core.workbench import Workbench
 
-CHUNK = 32
-"""Images sent to the model server in one request."""
+CHUNK, CHUNK_BYTES = 32, 32 * MIB
+"""Images, and bytes of them, sent to the model server in one request."""
 PREDICT_SECONDS = 120.0
 MAX_IMAGES = 1_000
 """Images of one prediction; the answers are held in memory."""
@@ -161,9 +162,11 @@ def sync(wb: Workbench) -> None:
 
 
 def predict(
-    wb: Workbench, actor: auth.User, deployment_id: int, files: Sequence[tuple[str, bytes]]
+    wb: Workbench, actor: auth.User, deployment_id: int, files: Iterable[tuple[str, bytes]]
 ) -> list[Prediction]:
     """Labels for images (archives are opened), in their order; a bad file spoils only its own answer.
+
+    `files` are taken one after the other, so that no more than a request's worth is held.
 
     Raises Conflict when the deployment is not up, Unavailable when its server does not answer,
     InvalidInput for too many images.
@@ -173,21 +176,27 @@ def predict(
     if deployment.status != UP or not deployment.url:
         raise Conflict("This model is not ready yet; wait until its state is “up”.")
     answers: list[Prediction] = []
-    good: list[tuple[int, bytes]] = []
-    for name, data, refusal in _images(wb, files):
-        if len(answers) >= MAX_IMAGES:
-            raise InvalidInput(
-                "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
-            )
-        if refusal is None:
-            good.append((len(answers), data))
-        answers.append(Prediction(name, None, None, {}, refusal))
+    waiting: dict[int, bytes] = {}
     with httpx.Client(timeout=PREDICT_SECONDS, trust_env=False) as client:
-        for begin in range(0, len(good), CHUNK):
-            part = good[begin : begin + CHUNK]
-            rows = _ask(client, deployment.url, [data for _, data in part])
-            for (index, _), row in zip(part, rows, strict=True):
+
+        def send() -> None:
+            rows = _ask(client, str(deployment.url), list(waiting.values()))
+            for index, row in zip(waiting, rows, strict=True):
                 answers[index] = _answer(answers[index].name, row, deployment.version.labels)
+            waiting.clear()
+
+        for name, data, refusal in _images(wb, files):
+            if len(answers) >= MAX_IMAGES:
+                raise InvalidInput(
+                    "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
+                )
+            if refusal is None:
+                waiting[len(answers)] = data
+            answers.append(Prediction(name, None, None, {}, refusal))
+            if len(waiting) >= CHUNK or sum(map(len, waiting.values())) >= CHUNK_BYTES:
+                send()
+        if waiting:
+            send()
     return answers
 
 
@@ -224,7 +233,7 @@ def _answer(name: str, row: Mapping[str, Any], labels: tuple[str, ...]) -> Predi
     )
 
 
-def _images(wb: Workbench, files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, str | None]]:
+def _images(wb: Workbench, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, str | None]]:
     """(name, bytes, why it is refused) of each image, archives opened."""
     limits = archives.Limits.of(wb.settings)
     for name, data in files:

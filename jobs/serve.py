@@ -7,6 +7,7 @@ whose model cannot be loaded says why, from its log.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.5
 PING_SECONDS = 1.0
+HUNG_SECONDS = 180.0
+"""A server that was up and has not answered for this long, longer than any prediction takes, is started again."""
 FAILING_RESTARTS = 3
 """After so many restarts in a row the state is shown as failed; restarting goes on."""
 
@@ -39,6 +42,23 @@ class Server:
     port: int
     up: bool = False
     was_up: bool = False
+    answered_at: float = 0.0
+
+    def look(self, http: httpx.Client) -> None:
+        """Keep it running and see whether it answers. One that predicts answers nothing else and is still up."""
+        if self.child.watch() or not self.child.running:
+            self.up = False
+            return
+        try:
+            self.up = http.get(f"http://127.0.0.1:{self.port}/ping").status_code == 200
+            self.answered_at = time.monotonic()
+        except httpx.ReadTimeout:
+            if self.up and time.monotonic() - self.answered_at > HUNG_SECONDS:
+                self.up = False
+                self.child.end()
+        except httpx.HTTPError:
+            self.up = False
+        self.was_up = self.was_up or self.up
 
     def state(self, host: str) -> dict[str, Any]:
         if self.up:
@@ -60,7 +80,6 @@ class Supervisor:
         self.servers: dict[str, Server] = {}
         self._broker = redis.Redis.from_url(settings.redis_url, socket_timeout=5, health_check_interval=15)
         self._http = httpx.Client(timeout=PING_SECONDS, trust_env=False)
-        self._told: dict[str, str] = {}
         # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
         self._environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
         tools = Path(sys.executable).parent  # MLflow calls `uvicorn` by its name
@@ -86,9 +105,7 @@ class Supervisor:
             for key in wanted.keys() - self.servers.keys():
                 self.servers[key] = self._start(key, wanted[key]["uri"])
         for key, server in self.servers.items():
-            server.child.watch()
-            server.up = server.child.running and self._answers(server.port)
-            server.was_up = server.was_up or server.up
+            server.look(self._http)
             self._tell(key, server.state(self.host))
 
     def stop(self) -> None:
@@ -112,28 +129,16 @@ class Supervisor:
         log.info("deployment %s: serving %s on port %s", key, uri, port)
         return Server(child, port)
 
-    def _answers(self, port: int) -> bool:
-        try:
-            return self._http.get(f"http://127.0.0.1:{port}/ping").status_code == 200
-        except httpx.HTTPError:
-            return False
-
     def _hash(self, name: str) -> dict[bytes, bytes]:
         found: Any = self._broker.hgetall(name)
         return dict(found)
 
     def _tell(self, key: str, state: dict[str, Any] | None) -> None:
-        text = json.dumps(state) if state else ""
-        if self._told.get(key) == text and time.monotonic() % 5 > ROUND_SECONDS:
-            return  # told again now and then, should the broker have forgotten
-        try:
+        with contextlib.suppress(redis.RedisError):  # told again every round
             if state:
-                self._broker.hset(SEEN_KEY, key, text)
+                self._broker.hset(SEEN_KEY, key, json.dumps(state))
             else:
                 self._broker.hdel(SEEN_KEY, key)
-            self._told[key] = text
-        except redis.RedisError:
-            self._told.pop(key, None)
 
 
 def main() -> None:

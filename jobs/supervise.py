@@ -20,6 +20,9 @@ from core.settings import ROOT, Settings
 
 READY_SECONDS = 90.0
 WATCH_SECONDS = 0.5
+GIVE_UP_RESTARTS = 3
+"""An app that ended so often before its first answer has a reason that will not go away."""
+SERVICES = ("broker", "mlflow")
 
 
 def main() -> None:
@@ -48,17 +51,13 @@ def main() -> None:
                 return
             child.start()
         app = next(child for child in children if child.name == "app")
-        address = f"http://127.0.0.1:{settings.port}"
 
         def ready() -> bool:
             for child in children:
                 child.watch()
-            try:
-                return over.is_set() or httpx.get(f"{address}/health", timeout=2, trust_env=False).is_success
-            except httpx.HTTPError:
-                return False
+            return over.is_set() or ask_app(settings, "/health") is not None
 
-        if not wait_until(ready, READY_SECONDS) and not over.is_set():
+        if not wait_until(ready, READY_SECONDS, ended=lambda: app.restarts >= GIVE_UP_RESTARTS):
             say(f"The app did not start. The end of {app.log_file}:\n{app.tail(20)}")
             sys.exit(1)
         if not over.is_set():
@@ -69,12 +68,33 @@ def main() -> None:
                     say(f"{child.name} ended and was started again; its log: {child.log_file}")
     finally:
         say("Stopping …")
-        # The workers first: what they emit while stopping still finds a broker.
-        for child in reversed(children):
-            child.ask_to_stop()
-        for child in reversed(children):
-            child.stop()
+        # Those that use broker and MLflow first: what they say while stopping still finds them.
+        stop([child for child in children if child.name not in SERVICES])
+        stop([child for child in children if child.name in SERVICES])
         lock.release()
+
+
+def stop(children: list[Child]) -> None:
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.stop()
+
+
+def ask_app(settings: Settings, path: str) -> httpx.Response | None:
+    """The app's answer (redirects are not followed), None while it does not answer or says it cannot."""
+    named = {"Host": settings.allowed_hosts[0]} if settings.allowed_hosts else {}
+    try:
+        answer = httpx.get(local_address(settings) + path, headers=named, timeout=2, trust_env=False)
+    except httpx.HTTPError:
+        return None
+    return None if answer.is_error else answer
+
+
+def local_address(settings: Settings) -> str:
+    """Where the app answers on this machine."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def plan(settings: Settings) -> list[Child]:
@@ -103,6 +123,8 @@ def plan(settings: Settings) -> list[Child]:
     else:
         words["mlflow_port"] = str(free_port())
         environment["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{words['mlflow_port']}/mlflow"
+        # Its own queue of jobs would keep seven processes with 250 MB each busy; nothing here uses it.
+        environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
         # Nothing leaves this machine by itself.
         environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         environment.setdefault("DO_NOT_TRACK", "true")
@@ -132,13 +154,11 @@ def procfile() -> list[tuple[str, str]]:
 
 
 def welcome(settings: Settings, children: list[Child]) -> None:
-    shown = "127.0.0.1" if not settings.listens_beyond_loopback else settings.host
-    say(
-        f"Veritrain is ready: {settings.public_url if shown == '127.0.0.1' else f'http://{shown}:{settings.port}'}"
-    )
+    say(f"Veritrain is ready: {os.environ.get('VERITRAIN_PUBLIC_URL') or local_address(settings)}")
+    first = ask_app(settings, "/sign-in")
     token = children[0].environment.get("VERITRAIN_SETUP_TOKEN", "")
-    if settings.listens_beyond_loopback and token:
-        say(f"First run? The setup token is {token}")
+    if token and first is not None and first.headers.get("location", "") == "/first-run":
+        say(f"To create the administrator there, give this setup token: {token}")
     say(f"Ctrl-C stops it. Logs: {settings.data_dir / 'logs'}")
 
 

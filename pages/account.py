@@ -16,12 +16,12 @@ with st.container(border=True):
     chosen = st.segmented_control(
         _("Language of the screens"),
         languages,
-        default=me.language or i18n.language(),
+        default=i18n.language(),
         format_func=lambda code: i18n.LANGUAGES[code],
         key="language",
         help=_("Only your screens change."),
     )
-    if chosen and chosen != (me.language or i18n.language()):
+    if chosen and chosen != (i18n.language()):
         auth.set_language(wb, me, chosen)
         st.rerun()
 

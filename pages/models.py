@@ -24,7 +24,7 @@ if theme:
     steps.draw(wb, theme, "models")
 
 
-@st.fragment(run_every=2)
+@frame.fragment(run_every=2)
 def served() -> None:
     found = serving.deployments(wb, theme_id)
     st.subheader(_("In use"), anchor=False)

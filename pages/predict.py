@@ -53,7 +53,7 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-@st.fragment(run_every=2)
+@frame.fragment(run_every=2)
 def waiting(deployment_id: int) -> None:
     deployment = serving.get(wb, deployment_id)
     if deployment.status == serving.UP:

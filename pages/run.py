@@ -39,7 +39,7 @@ may_train = me.may(auth.TRAINER)
 steps.draw(wb, theme, "train" if first.active else "history")
 
 
-@st.dialog(_("Cancel this run?"))
+@frame.dialog(_("Cancel this run?"))
 def ask_cancel() -> None:
     st.markdown(_("It stops between two batches. Its last checkpoint is kept, so you can resume it later."))
     if st.button(_("Yes, cancel the run"), type="primary", key="yes-cancel"):
@@ -68,9 +68,7 @@ def progress(run: Run) -> None:
         place = runs.queue_place(wb, run.id)
         if run.status == Status.LOST:
             st.warning(
-                _(
-                    "The worker fell silent. The run goes on from its last checkpoint on the next free worker."
-                )
+                _("The worker fell silent. The run goes on from its last checkpoint on the next free worker.")
             )
         if place is None:
             st.info(_("A worker is about to take this run."))
@@ -108,11 +106,8 @@ def log_tail(run: Run) -> None:
             st.caption(_("Nothing has been logged yet."))
 
 
-@st.fragment(run_every=LIVE_SECONDS)
+@frame.fragment(run_every=LIVE_SECONDS)
 def live() -> None:
-    if frame.signed_in() is None:
-        frame.signed_out()
-        return
     run = runs.get(wb, first.id)
     if not run.active:
         st.rerun()  # the whole page: it now shows the result

@@ -21,7 +21,7 @@ def reload_grid() -> None:
     st.session_state[STAMP] = st.session_state.get(STAMP, 0) + 1
 
 
-@st.dialog(_("Labels"), on_dismiss="rerun")
+@frame.dialog(_("Labels"), on_dismiss="rerun")
 def edit_labels() -> None:
     current = themes.get(wb, theme.id)
     with (
@@ -66,7 +66,7 @@ def one_label(label: Label) -> None:
                 st.rerun(scope="fragment")
 
 
-@st.dialog(_("Split the images"), on_dismiss="rerun")
+@frame.dialog(_("Split the images"), on_dismiss="rerun")
 def split_images() -> None:
     st.markdown(
         _(

@@ -23,7 +23,7 @@ def split_names(text: str) -> list[str]:
     return [name.strip() for line in text.splitlines() for name in line.split(",") if name.strip()]
 
 
-@st.dialog(_("New theme"), on_dismiss=lambda: st.query_params.clear())
+@frame.dialog(_("New theme"), on_dismiss=lambda: st.query_params.clear())
 def create() -> None:
     with st.form("create-theme", border=False):
         name = st.text_input(
@@ -51,7 +51,7 @@ def create() -> None:
                 frame.go("theme.py", theme=theme.id)
 
 
-@st.dialog(_("Edit theme"))
+@frame.dialog(_("Edit theme"))
 def edit(theme: themes.Theme) -> None:
     with st.form("edit-theme", border=False):
         name = st.text_input(
@@ -66,7 +66,7 @@ def edit(theme: themes.Theme) -> None:
                 st.rerun()
 
 
-@st.dialog(_("Delete theme"))
+@frame.dialog(_("Delete theme"))
 def delete(theme: themes.Theme) -> None:
     goes = themes.what_goes(wb, theme.id)
     st.markdown(

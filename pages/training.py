@@ -81,7 +81,7 @@ elif st.button(
         frame.go("run.py", run=runs.start(wb, me, theme.id).id)
 
 
-@st.fragment(run_every=2)
+@frame.fragment(run_every=2)
 def recent() -> None:
     found = runs.history(wb, theme.id, limit=8)
     if not found:

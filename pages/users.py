@@ -18,7 +18,7 @@ ROLES = {
 }
 
 
-@st.dialog(_("Add a person"))
+@frame.dialog(_("Add a person"))
 def add() -> None:
     with st.form("add-person", border=False):
         name = st.text_input(_("Name"), max_chars=auth.MAX_NAME, help=_("What this person types to sign in."))
@@ -36,7 +36,7 @@ def add() -> None:
                 st.rerun()
 
 
-@st.dialog(_("Change a person"))
+@frame.dialog(_("Change a person"))
 def change(user: auth.User) -> None:
     st.markdown(f"**{frame.escape(user.name)}**")
     with st.form("change-person", border=False):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from core import i18n
 from core.addresses import SCREENS
 from core.i18n import gettext as _
 from pages.widgets import frame, style
@@ -23,7 +22,7 @@ if user is None:
     st.navigation([st.Page(frame.signed_out, title=_("Sign in"), url_path="")], position="hidden").run()
     st.stop()
 assert user is not None
-i18n.use(user.language or i18n.language())
+frame.speak(user)
 style.apply()
 
 TITLES = {

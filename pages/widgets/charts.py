@@ -65,6 +65,8 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], key: str) 
     """Rows are the true labels, columns what the model said; the diagonal is right."""
     short = [label if len(label) <= 18 else f"{label[:17]}…" for label in labels]
     totals = [max(sum(row), 1) for row in matrix]
+    # Opaque, so that Plotly chooses a number colour that can be read on it.
+    empty = "#16211f" if st.context.theme.type == "dark" else "#f1f6f5"
     figure = go.Figure(
         go.Heatmap(
             z=[[n / total for n in row] for row, total in zip(matrix, totals, strict=True)],
@@ -78,7 +80,7 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], key: str) 
             ],
             hovertemplate=_("%{customdata[2]} images of “%{customdata[0]}” were called “%{customdata[1]}”")
             + "<extra></extra>",
-            colorscale=[[0, "rgba(15,118,110,0.03)"], [1, "#0f766e"]],
+            colorscale=[[0, empty], [1, "#0f766e"]],
             zmin=0,
             zmax=1,
             showscale=False,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from core import auth, themes, workbench
+from core import auth, i18n, themes, workbench
 from core.errors import NotFound, VeritrainError
 from core.i18n import gettext as _
 from core.workbench import Workbench
 
 PAGES = Path(__file__).resolve().parents[1]
+PERSON = "person"
+"""Where the session keeps whom the screen was last drawn for; rights are always asked of the database."""
 
 Crumb = tuple[str, str, Mapping[str, object]]
 """(what it says, file of the screen, query)."""
@@ -73,6 +77,11 @@ def signed_in() -> auth.User | None:
     return auth.user_of(workbench.current(), st.context.cookies.get(auth.COOKIE))
 
 
+def speak(user: auth.User) -> None:
+    """Use the person's language, or the browser's where they chose none."""
+    i18n.use(user.language or i18n.negotiate(st.context.headers.get("accept-language")))
+
+
 def signed_out() -> None:
     """What a tab shows whose session has ended elsewhere."""
     _SIGNED_OUT(
@@ -116,6 +125,7 @@ def open_page(
         except VeritrainError as error:
             refuse(error)
         st.stop()
+    st.session_state[PERSON] = user
     if crumbs:
         with st.container(horizontal=True, gap="small", key="crumbs"):
             for text, name, query in crumbs:
@@ -133,6 +143,37 @@ def home() -> Crumb:
 def of_theme(theme: themes.Theme) -> list[Crumb]:
     """Where the screens of one theme hang."""
     return [home(), (theme.name, "theme.py", {"theme": theme.id})]
+
+
+def fragment(run_every: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A part of a screen that draws itself again every `run_every` seconds (`st.fragment`), checked each time."""
+    return lambda draw: st.fragment(_checked(draw), run_every=run_every)
+
+
+def dialog(title: str, *, on_dismiss: Any = "ignore") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A window over the screen (`st.dialog`), checked at each press within."""
+    return lambda draw: st.dialog(title, on_dismiss=on_dismiss)(_checked(draw))
+
+
+def _checked(draw: Callable[..., None]) -> Callable[..., None]:
+    """`draw` behind what a whole run does first: the session's check and the person's language.
+
+    A fragment runs alone, in a thread of its own; who was somebody else at the last whole
+    run (another role, another tab's sign-in) gets the screen drawn anew.
+    """
+
+    @functools.wraps(draw)
+    def run(*arguments: Any) -> None:
+        user = signed_in()
+        if user is None:
+            signed_out()
+            return
+        if user != st.session_state.get(PERSON):
+            st.rerun()
+        speak(user)
+        draw(*arguments)
+
+    return run
 
 
 def number_from_url(name: str) -> int | None:

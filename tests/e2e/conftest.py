@@ -42,7 +42,9 @@ class Product:
     def start(self) -> float:
         """Start everything and wait until the first page answers; returns the seconds that took."""
         began = time.monotonic()
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("REDIS_", "MLFLOW_", "VERITRAIN_"))}
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("REDIS_", "MLFLOW_", "VERITRAIN_"))
+        }
         environment |= {
             "VERITRAIN_DATA_DIR": str(self.folder / "data"),
             "VERITRAIN_ARTIFACTS_DIR": str(self.folder / "artifacts"),
@@ -108,7 +110,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(browser: Browser, product: Product) -> Iterator[Page]:
     """A signed-out browser window of an office screen's size; script errors fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720}, base_url=product.url, locale="en-US")
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 720}, base_url=product.url, locale="en-US"
+    )
     page = context.new_page()
     page.set_default_timeout(30_000)
     yield page
