@@ -25,6 +25,7 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 """Back-off before a restart: doubles from the first to the longest."""
 STEADY_SECONDS = 60.0
 """A process that ran this long starts again with the shortest wait."""
+MARK = "VERITRAIN_STARTED_BY"
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 
@@ -156,6 +157,20 @@ def kill_session(leader: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def kill_marked(mark: str) -> int:
+    """Kill the processes that carry this mark in their environment under MARK; returns how many.
+
+    A name or a number could be another program's; the mark is random and ours alone.
+    """
+    count = 0
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                process.kill()
+                count += 1
+    return count
+
+
 def wait_until(ready: Callable[[], bool], seconds: float, ended: Callable[[], bool] = lambda: False) -> bool:
     """Poll `ready` until it holds, `ended` holds, or the time is over; returns whether it became ready."""
     until = time.monotonic() + seconds
@@ -179,10 +194,12 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_behind = ""
+        """The mark of the last holder, when it was killed and could not release the lock."""
         self._file: IO[str] | None = None
 
-    def take(self) -> bool:
-        """False when another process holds it."""
+    def take(self, mark: str) -> bool:
+        """False when another process holds it. `mark` is kept until the release."""
         import fcntl
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,13 +209,16 @@ class Lock:
         except OSError:
             file.close()
             return False
+        file.seek(0)
+        self.left_behind = file.read()
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(mark)
         file.flush()
         self._file = file
         return True
 
     def release(self) -> None:
         if self._file is not None:
+            self._file.truncate(0)
             self._file.close()
             self._file = None

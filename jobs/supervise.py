@@ -15,7 +15,7 @@ import threading
 import httpx
 
 from core.errors import VeritrainError
-from core.processes import Child, Lock, free_port, on_signals, port_is_free, wait_until
+from core.processes import MARK, Child, Lock, free_port, kill_marked, on_signals, port_is_free, wait_until
 from core.settings import ROOT, Settings
 
 READY_SECONDS = 90.0
@@ -31,11 +31,14 @@ def main() -> None:
     except VeritrainError as error:
         sys.exit(error.text())
     lock = Lock(settings.data_dir / ".running")
-    if not lock.take():
+    mark = secrets.token_hex(16)
+    if not lock.take(mark):
         sys.exit(
             f"Veritrain is already running with the data in {settings.data_dir}. Stop it first, or give this "
             "one another folder with VERITRAIN_DATA_DIR."
         )
+    if lock.left_behind and kill_marked(lock.left_behind):
+        say("The last Veritrain was killed; what it left running was ended.")
     if not port_is_free(settings.host, settings.port):
         sys.exit(
             f"Port {settings.port} is in use by another program. Choose another: "
@@ -43,7 +46,7 @@ def main() -> None:
         )
     over = threading.Event()
     on_signals(over)
-    children = plan(settings)
+    children = plan(settings, mark)
     say("Starting Veritrain …")
     try:
         for child in children:
@@ -97,9 +100,9 @@ def local_address(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def plan(settings: Settings) -> list[Child]:
+def plan(settings: Settings, mark: str) -> list[Child]:
     """The processes to start, in their order, each with the environment that leads it to the others."""
-    environment = dict(os.environ)
+    environment = {**os.environ, MARK: mark}
     environment.setdefault("PYTHONUNBUFFERED", "1")
     skip: set[str] = set()
     words = {

@@ -14,10 +14,12 @@ from uuid import uuid4
 import pytest
 import redis
 import sqlalchemy as sa
+from playwright.sync_api import Browser, sync_playwright
 
 from core import auth
 from core.settings import Settings
 from core.workbench import Workbench
+from tests.browser import FLAGS, get
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_COMMIT = "0" * 40
@@ -133,3 +135,11 @@ def labeler(_bench: Workbench) -> auth.User:
 @pytest.fixture
 def viewer(_bench: Workbench) -> auth.User:
     return _person(_bench, "viewer", auth.VIEWER)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=get(), args=FLAGS)
+        yield browser
+        browser.close()

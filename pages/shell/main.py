@@ -19,7 +19,7 @@ st.set_page_config(page_title="Veritrain", page_icon=str(PAGES / "widgets" / "ma
 user = frame.signed_in()
 if user is None:
     # Without a session there is one page, and it only says so.
-    st.navigation([st.Page(frame.signed_out, title=_("Sign in"), url_path="")], position="hidden").run()
+    st.navigation([st.Page(frame.signed_out, title=_("Sign in"), default=True)], position="hidden").run()
     st.stop()
 assert user is not None
 frame.speak(user)

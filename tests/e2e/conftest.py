@@ -14,9 +14,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import FLAGS, get
 from tests.conftest import PASSWORD, ROOT, free_port
 
 READY_SECONDS = 120
@@ -97,14 +96,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     yield it
     for process in it.stop():
         process.kill()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=get(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
