@@ -92,14 +92,17 @@ class Event:
     def from_json(cls, line: str | bytes) -> Event:
         """Raises ValueError or KeyError for a torn or foreign line."""
         raw = json.loads(line, parse_constant=lambda _: None)  # NaN is JSON to Python alone
-        return cls(
-            run_id=int(raw["run_id"]),
-            number=int(raw["number"]),
-            attempt=int(raw["attempt"]),
-            at=datetime.fromisoformat(raw["at"]),
-            type=Type(raw["type"]),
-            payload=raw["payload"],
-        )
+        try:
+            return cls(
+                run_id=int(raw["run_id"]),
+                number=int(raw["number"]),
+                attempt=int(raw["attempt"]),
+                at=datetime.fromisoformat(raw["at"]),
+                type=Type(raw["type"]),
+                payload=raw["payload"],
+            )
+        except TypeError as error:
+            raise ValueError("not an event") from error
 
 
 def alive_key(run_id: int) -> str:

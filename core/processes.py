@@ -26,6 +26,7 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0
 """A process that ran this long starts again with the shortest wait."""
 MARK = "VERITRAIN_STARTED_BY"
+"""Environment variable that tells whose child a process is, down to its grandchildren."""
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 

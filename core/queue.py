@@ -25,6 +25,8 @@ NO_TIMEOUT = -1
 RESULT_SECONDS = 3_600
 """What RQ remembers of a finished job; the truth is in the database."""
 FAILURE_SECONDS = 7 * 86_400
+DIED = ("failed", "stopped")
+"""RQ's words for a job whose process ended before its time; one that fails by itself tells it in its events."""
 
 
 @contextmanager

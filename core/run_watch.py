@@ -63,22 +63,23 @@ class RunWatch:
 
     def _look_after(self, row: Row) -> None:
         run_id, status = row["id"], Status(row["status"])
-        alive = queue.alive(self.wb, run_id)
+        state = queue.state(self.wb, row["rq_job_id"] or "")
+        died = state in queue.DIED
+        alive = not died and queue.alive(self.wb, run_id)
         if queue.wish_of(self.wb, run_id) == "cancel":
-            self._see_to_cancel(row, alive)
+            self._see_to_cancel(row, alive, died)
             return
         if status is Status.RUNNING:
             seen = row["heartbeat_at"] or row["started_at"] or row["created_at"]
             silent = min(time.monotonic() - self._since, (datetime.now(UTC) - seen).total_seconds())
-            if not alive and silent > LOST_SECONDS:
+            if died or (not alive and silent > LOST_SECONDS):
                 self._lost(row)
             return
-        state = queue.state(self.wb, row["rq_job_id"] or "")
         if alive or state == "queued":
             self._unseen.pop(run_id, None)
             return
         since = self._unseen.setdefault(run_id, time.monotonic())
-        if time.monotonic() - since < UNSEEN_SECONDS:
+        if not died and time.monotonic() - since < UNSEEN_SECONDS:
             return
         self._unseen.pop(run_id, None)
         self._take_in(row)
@@ -90,13 +91,13 @@ class RunWatch:
         else:
             self._lost(row)  # a worker took it and died before the job could speak
 
-    def _see_to_cancel(self, row: Row, alive: bool) -> None:
+    def _see_to_cancel(self, row: Row, alive: bool, died: bool) -> None:
         run_id = row["id"]
         since = self._cancel_seen.setdefault(run_id, time.monotonic())
         waited = time.monotonic() - since
         if alive and waited > CANCEL_GRACE_SECONDS:
             queue.kill(self.wb, row["rq_job_id"] or "")
-        if not alive and waited > events.ALIVE_SECONDS:
+        if died or (not alive and waited > events.ALIVE_SECONDS):
             self._cancel_seen.pop(run_id, None)
             queue.withdraw(self.wb, row["rq_job_id"] or "")
             self._take_in(row)
