@@ -84,7 +84,8 @@ def test_waits_grow_while_it_keeps_ending(tmp_path: Path) -> None:
 def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\nfrom pathlib import Path\nfrom core.processes import Child\n"
-        "it = Child('x', [sys.executable, '-c', 'import time; time.sleep(60)'], os.environ, Path('.'), Path(sys.argv[1]))\n"
+        "command = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "it = Child('x', command, os.environ, Path('.'), Path(sys.argv[1]))\n"
         "it.start()\ntime.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "inner.log")]
