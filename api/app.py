@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import auth, images, models, problems, themes, training, users
 
@@ -11,7 +12,7 @@ routers = (auth.router, users.router, themes.router, images.router, training.rou
 
 def create() -> FastAPI:
     """Build the application; it answers once a workbench is open (core.workbench)."""
-    app = FastAPI(
+    app = FastAPIOffline(  # the documentation page brings its scripts along instead of fetching them
         title="Veritrain",
         summary="Label, verify, train, prove: everything the screens do, for programs.",
         docs_url="/docs",

@@ -281,7 +281,11 @@ def predict(
 
 @app.command()
 def demo() -> None:
-    """Load the handwritten digits as a theme."""
+    """Load the handwritten digits as a theme; asks for name and password where nobody is signed in."""
+    with client() as http:
+        known = http.get("/auth/me").status_code == 200
+    if not known and sys.stdin.isatty():
+        login(typer.prompt("Name"), typer.prompt("Password", hide_input=True))
     with client() as http:
         made = ask(http, "POST", "/demo/")
     console.print(f"“{made['name']}” is loaded: {URL}/theme?theme={made['id']}", markup=False)

@@ -23,7 +23,7 @@ import httpx
 import redis
 
 from core.processes import Child, die_with_parent, free_port, on_signals
-from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, SEEN_KEY, WANTED_KEY
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,7 @@ class Supervisor:
     def turn(self) -> None:
         """One round. A broker that is away changes nothing: what runs goes on."""
         try:
+            self._broker.set(ALIVE_KEY, 1, ex=ALIVE_SECONDS)
             wanted = {key.decode(): json.loads(value) for key, value in self._hash(WANTED_KEY).items()}
         except redis.RedisError as error:
             log.warning("the broker is away (%s)", error)
