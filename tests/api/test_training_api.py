@@ -1,0 +1,102 @@
+"""Parameters, runs, versions and deployments through the REST routes, behind the real sign-in check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+from pictures import png
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+import api.app
+from api.security import Security
+from core import auth, themes
+from core.workbench import Workbench, set_current
+from tests.conftest import free_port
+from tests.steps import ready_theme
+
+Client = Callable[[auth.User], TestClient]
+
+
+@pytest.fixture
+def client(wb_duckdb: Workbench) -> Iterator[Client]:
+    set_current(wb_duckdb)
+    app = Security(Starlette(routes=[Mount("/api", app=api.app.create())]))
+
+    def of(user: auth.User) -> TestClient:
+        token = auth.issue_token(wb_duckdb, user, "test")
+        return TestClient(app, base_url="http://127.0.0.1/api", headers={"Authorization": f"Bearer {token}"})
+
+    yield of
+    set_current(None)
+
+
+def refused(answer: Any, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])
+
+
+def test_parameters_are_saved_or_refused_by_name(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User, labeler: auth.User
+) -> None:
+    theme = themes.create(wb_duckdb, trainer, name="Animals").id
+    http = client(trainer)
+    saved = http.get(f"theme/{theme}/training/config").json()
+    saved["params"]["training"]["epochs"] = 7
+    answer = http.post(f"theme/{theme}/training/config/save/", json={"params": saved["params"]})
+    assert answer.status_code == 200
+    assert http.get(f"theme/{theme}/training/config/").json() == saved
+    saved["params"]["training"]["epochs"] = -1
+    assert "epochs" in refused(http.post(f"theme/{theme}/training/config/save", json=saved), 422).lower()
+    refused(http.post(f"theme/{theme}/training/config/save", json={"parameter": {}}), 422)
+    refused(client(labeler).post(f"theme/{theme}/training/config/save", json={}), 403)
+    refused(http.get("theme/99/training/config"), 404)
+
+
+def test_a_run_is_started_followed_cancelled_and_resumed(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User, viewer: auth.User
+) -> None:
+    http, theme = client(trainer), ready_theme(wb_duckdb, trainer).id
+    base = f"theme/{theme}/training"
+    refused(client(viewer).post(f"{base}/start/"), 403)
+    first, second = (http.post(f"{base}/start/") for _ in range(2))
+    assert (first.status_code, first.json()["status"]) == (201, "queued")
+    run = second.json()["id"]
+    now = client(viewer).get(f"{base}/progress/{run}/").json()
+    assert (now["status"], now["queue_place"], now["metrics"], now["log"]) == ("queued", 2, {}, [])
+    assert [r["id"] for r in http.get(f"{base}/history/").json()] == [run, first.json()["id"]]
+    assert http.post(f"{base}/cancel/{run}/").json()["status"] == "cancelled"
+    assert "ended already" in refused(http.post(f"{base}/cancel/{run}"), 409)
+    again = http.post(f"{base}/resume/{run}").json()
+    assert (again["status"], again["attempt"]) == ("queued", 2)
+    shown = http.get(f"{base}/result/{run}/").json()
+    assert (shown["result"], shown["version_id"]) == (None, None)
+    assert shown["spec"]["labels"] == ["cat", "dog"]
+    other = themes.create(wb_duckdb, trainer, name="Others").id
+    assert f"no run {run}" in refused(http.get(f"theme/{other}/training/progress/{run}"), 404)
+    assert "two labels" in refused(http.post(f"theme/{other}/training/start"), 422)
+
+
+def test_without_a_broker_starting_says_so_and_leaves_nothing(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User
+) -> None:
+    http, theme = client(trainer), ready_theme(wb_duckdb, trainer).id
+    away = redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}/0")
+    set_current(replace(wb_duckdb, broker=away))
+    assert "queue does not answer" in refused(http.post(f"theme/{theme}/training/start/"), 503)
+    assert http.get(f"theme/{theme}/training/history/").json() == []
+
+
+def test_versions_and_deployments_that_are_not_there(client: Client, trainer: auth.User) -> None:
+    http = client(trainer)
+    assert http.get("models/").json() == http.get("deployments").json() == []
+    refused(http.get("models/7/"), 404)
+    refused(http.post("models/7/deploy"), 404)
+    refused(http.delete("deployments/7/"), 404)
+    refused(http.post("deployments/7/predict", files=[("files", ("a.png", png(1)))]), 404)
