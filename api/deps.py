@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Path, Request
 
 from core import auth
 from core.errors import NotSignedIn
@@ -27,3 +28,12 @@ def person(role: str) -> Callable[[Request], auth.User]:
         return user
 
     return signed_in
+
+
+Bench = Annotated[Workbench, Depends(workbench)]
+Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
+Labeler = Annotated[auth.User, Depends(person(auth.LABELER))]
+Trainer = Annotated[auth.User, Depends(person(auth.TRAINER))]
+Admin = Annotated[auth.User, Depends(person(auth.ADMIN))]
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+"""An id in a path; what no database could hold is refused at the door."""

@@ -12,8 +12,9 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import multipart, thumbs
+from api.deps import Bench, Id, Labeler, Viewer
 from api.router import Router
-from api.themes import Bench, Id, Labeler, StatisticsOut, Viewer, statistics_out
+from api.themes import StatisticsOut, statistics_out
 from core import auth, images, images_io, themes
 from core.archives import Refusal
 from core.images import Image

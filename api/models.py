@@ -5,27 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, File, Path, UploadFile
+from fastapi import File, UploadFile
 from pydantic import BaseModel
 
-from api.deps import person, workbench
+from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import auth, registry, serving
+from core import registry, serving
 from core.errors import TooLarge
 from core.registry import Version
 from core.serving import Deployment
 from core.settings import MIB
-from core.workbench import Workbench
 
 router = Router(tags=["models"])
 
 PREDICT_BYTES = 512 * MIB
 """What one prediction may send; an archive among it is read as a whole."""
-
-Bench = Annotated[Workbench, Depends(workbench)]
-Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
-Trainer = Annotated[auth.User, Depends(person(auth.TRAINER))]
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 class VersionOut(BaseModel):

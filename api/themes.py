@@ -5,21 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import person, workbench
+from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import auth, demo, images, splits, themes
+from core import demo, images, splits, themes
 from core.workbench import Workbench
 
 router = Router(tags=["themes"])
-
-Bench = Annotated[Workbench, Depends(workbench)]
-Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
-Labeler = Annotated[auth.User, Depends(person(auth.LABELER))]
-Trainer = Annotated[auth.User, Depends(person(auth.TRAINER))]
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 class _In(BaseModel):

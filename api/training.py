@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Path
 from pydantic import BaseModel, ConfigDict
 
-from api.deps import person, workbench
+from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import auth, params, registry, runs, themes
+from core import params, registry, runs, themes
 from core.errors import NotFound
 from core.runs import Run
 from core.workbench import Workbench
 
 router = Router(tags=["training"])
-
-Bench = Annotated[Workbench, Depends(workbench)]
-Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
-Trainer = Annotated[auth.User, Depends(person(auth.TRAINER))]
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 class Config(BaseModel):

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import Depends
 from pydantic import BaseModel, ConfigDict
 
-from api.deps import person, workbench
+from api.deps import Admin, Bench, Viewer
 from api.router import Router
 from core import auth
-from core.workbench import Workbench
 
 router = Router(tags=["people"])
-
-Bench = Annotated[Workbench, Depends(workbench)]
-Viewer = Annotated[auth.User, Depends(person(auth.VIEWER))]
-Admin = Annotated[auth.User, Depends(person(auth.ADMIN))]
 
 
 class _In(BaseModel):

@@ -5,19 +5,6 @@ const MAX_TILES = 1000;
 const SEND_AFTER_MS = 120;
 const RETRY_MS = 2000;
 
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-
-function element(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 class Grid {
   constructor(root, data) {
     this.root = root;

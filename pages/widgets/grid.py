@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import streamlit as st
-
 from core import auth, images, themes
 from core.i18n import gettext as _
 from core.images import Statistics
+from pages.widgets import component
 
-_HERE = Path(__file__).parent
-
-_GRID = st.components.v2.component(
-    "veritrain_grid",
-    html='<div class="root"></div>',
-    css=(_HERE / "grid.css").read_text(encoding="utf-8"),
-    js=(_HERE / "grid.js").read_text(encoding="utf-8"),
-)
+_GRID = component.load("grid")
 
 
 def draw(theme: themes.Theme, user: auth.User, counts: Statistics, stamp: int) -> None:

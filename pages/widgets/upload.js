@@ -4,19 +4,6 @@ const BATCH_FILES = 250;
 const BATCH_BYTES = 24 * 1024 * 1024;
 const LISTED = 200;
 
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-
-function element(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined) made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 // A dropped folder is read entry by entry; the browser gives at most 100 at a time.
 async function filesOf(entry, path) {
   if (entry.isFile) {

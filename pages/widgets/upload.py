@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import streamlit as st
-
 from core import auth, themes
 from core.i18n import gettext as _
+from pages.widgets import component
 
-_HERE = Path(__file__).parent
-
-_UPLOAD = st.components.v2.component(
-    "veritrain_upload",
-    html='<div class="root"></div>',
-    css=(_HERE / "upload.css").read_text(encoding="utf-8"),
-    js=(_HERE / "upload.js").read_text(encoding="utf-8"),
-)
+_UPLOAD = component.load("upload")
 
 
 def draw(theme: themes.Theme, user: auth.User) -> bool:

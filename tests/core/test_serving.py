@@ -1,0 +1,145 @@
+"""Deployments: what people want reaches the broker, what is seen comes back, predictions go over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pictures import png, zipped
+
+from core import auth, registry, run_watch, serving
+from core.db.tables import finetuning_jobs
+from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
+from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.workbench import Workbench
+from tests.conftest import free_port
+from tests.steps import started
+
+
+class ModelServer(ThreadingHTTPServer):
+    """Answers like MLflow's server: “cat” for every image; what it was sent is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.sent: list[list[bytes]] = []
+        self.status = 200
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: ModelServer
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
+        assert (self.path, body["columns"]) == ("/invocations", ["image"])
+        self.server.sent.append([base64.b64decode(row[0]) for row in body["data"]])
+        row = {"label": "cat", "confidence": 0.75, "probabilities": [0.75, 0.25], "error": None}
+        answer = json.dumps({"predictions": [row] * len(body["data"])}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with ModelServer() as it:
+        thread = threading.Thread(target=it.serve_forever)
+        thread.start()
+        yield it
+        it.shutdown()
+        thread.join()
+
+
+def version(wb: Workbench, trainer: auth.User) -> registry.Version:
+    run = started(wb, trainer)
+    [row] = run_watch.rows_where(wb, finetuning_jobs.c.id == run.id)
+    result = {
+        "metrics": {"test": {"accuracy": 1.0}},
+        "model": {"name": "veritrain-theme-1", "version": 1, "uri": "models:/veritrain-theme-1/1"},
+    }
+    wb.db.write(lambda connection: registry.record(connection, wb.files, row, result))
+    found = registry.of_run(wb, run.id)
+    assert found is not None
+    return found
+
+
+def deployed(wb: Workbench, trainer: auth.User, url: str) -> serving.Deployment:
+    made = serving.deploy(wb, trainer, version(wb, trainer).id)
+    seen(wb, made.id, status="up", url=url, detail=None)
+    return serving.get(wb, made.id)
+
+
+def seen(wb: Workbench, deployment_id: int, **state: str | None) -> None:
+    wb.broker.hset(SEEN_KEY, str(deployment_id), json.dumps(state))
+    serving.sync(wb)
+
+
+def test_a_deployment_from_wish_to_end(wb: Workbench, trainer: auth.User, viewer: auth.User) -> None:
+    model = version(wb, trainer)
+    with pytest.raises(NotAllowed):
+        serving.deploy(wb, viewer, model.id)
+    with pytest.raises(NotFound):
+        serving.deploy(wb, trainer, 99)
+    made = serving.deploy(wb, trainer, model.id)
+    assert (made.status, made.version) == ("starting", model)
+    assert serving.deploy(wb, trainer, model.id).id == made.id  # twice is once
+    wanted = {str(made.id).encode(): json.dumps({"uri": model.uri}).encode()}
+    assert wb.broker.hgetall(WANTED_KEY) == wanted
+    with pytest.raises(Conflict, match="not ready"):
+        serving.predict(wb, viewer, made.id, [("a.png", png(1))])
+    seen(wb, made.id, status="failed", url=None, detail="no such model")
+    assert serving.deployments(wb, model.theme_id)[0].detail == "no such model"
+    wb.broker.flushall()  # a broker that lost everything is told again
+    serving.sync(wb)
+    assert wb.broker.hgetall(WANTED_KEY) == wanted
+    assert serving.get(wb, made.id).status == "starting"
+    assert serving.stop(wb, trainer, made.id).status == "down"
+    assert wb.broker.hgetall(WANTED_KEY) == {}
+    seen(wb, made.id, status="up", url="http://127.0.0.1:1", detail=None)  # said too late
+    assert serving.get(wb, made.id).status == "down"
+    assert serving.deployments(wb) == []
+
+
+def test_predictions_keep_their_order_and_a_bad_file_spoils_only_its_own(
+    wb_duckdb: Workbench, trainer: auth.User, viewer: auth.User, server: ModelServer
+) -> None:
+    deployment = deployed(wb_duckdb, trainer, server.url)
+    archive = zipped({f"{n}.png": png(n) for n in range(40)} | {"notes.txt": b"hello"})
+    files = [("first.png", png(100)), ("letter.jpg", b"Dear all,"), ("many.zip", archive), ("empty.png", b"")]
+    answers = serving.predict(wb_duckdb, viewer, deployment.id, files)
+    names = ["first.png", "letter.jpg", *(f"{n}.png" for n in range(40)), "notes.txt", "empty.png"]
+    assert [answer.name for answer in answers] == names
+    bad = {answer.name: answer.error for answer in answers if answer.error}
+    assert list(bad) == ["letter.jpg", "notes.txt", "empty.png"]
+    assert all(name in str(reason) for name, reason in bad.items())
+    good = answers[0]
+    assert (good.label, good.confidence, good.probabilities) == ("cat", 0.75, {"cat": 0.75, "dog": 0.25})
+    assert [image for part in server.sent for image in part] == [png(100), *(png(n) for n in range(40))]
+    assert max(map(len, server.sent)) <= serving.CHUNK
+    too_many = (("a.png", png(1)) for _ in range(serving.MAX_IMAGES + 1))
+    with pytest.raises(InvalidInput, match="at most 1000"):
+        serving.predict(wb_duckdb, viewer, deployment.id, too_many)
+
+
+def test_a_server_that_is_away_or_unwell_is_told_in_one_sentence(
+    wb_duckdb: Workbench, trainer: auth.User, server: ModelServer
+) -> None:
+    deployment = deployed(wb_duckdb, trainer, server.url)
+    server.status = 500
+    with pytest.raises(Unavailable, match=r"refused the request \(500\)"):
+        serving.predict(wb_duckdb, trainer, deployment.id, [("a.png", png(1))])
+    seen(wb_duckdb, deployment.id, status="up", url=f"http://127.0.0.1:{free_port()}", detail=None)
+    with pytest.raises(Unavailable, match="does not answer"):
+        serving.predict(wb_duckdb, trainer, deployment.id, [("a.png", png(1))])

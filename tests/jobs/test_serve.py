@@ -1,0 +1,87 @@
+"""The supervisor of model servers with a real MLflow server behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import redis
+
+from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.settings import ROOT, Settings
+from tests.steps import wait_for
+
+MODEL = """
+import os, sys
+import mlflow
+
+class Echo(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        ours = [name for name in sys.modules if name.split(".")[0] in ("core", "jobs", "api", "pages")]
+        return [{"label": image, "ours": ours} for image in model_input["image"]]
+
+mlflow.models.set_model(Echo())
+"""
+
+
+@pytest.mark.slow
+def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(MODEL)
+    model = tmp_path / "model"
+    made = (
+        f"import mlflow; mlflow.pyfunc.save_model({str(model)!r}, python_model={str(tmp_path / 'echo.py')!r})"
+    )
+    subprocess.run([sys.executable, "-c", made], check=True, cwd=tmp_path, timeout=120)
+    broker = redis.Redis.from_url(settings.redis_url)
+    environment = {
+        **os.environ,
+        "REDIS_URL": settings.redis_url,
+        "VERITRAIN_ARTIFACTS_DIR": str(settings.artifacts_dir),
+        "PYTHONPATH": str(ROOT),
+    }
+    supervisor = subprocess.Popen([sys.executable, "-m", "jobs.serve"], cwd=ROOT, env=environment)
+
+    def seen(key: str, status: str) -> dict[str, Any] | None:
+        text = broker.hget(SEEN_KEY, key)
+        state: dict[str, Any] = json.loads(text) if isinstance(text, bytes) else {}
+        return state if state.get("status") == status else None
+
+    def family() -> list[psutil.Process]:
+        return psutil.Process(supervisor.pid).children(recursive=True)
+
+    try:
+        broker.hset(WANTED_KEY, mapping={"1": json.dumps({"uri": str(model)})})
+        url = wait_for(lambda: seen("1", "up"), 90)["url"]
+        body = {"dataframe_split": {"columns": ["image"], "data": [["a"]]}}
+        answer = httpx.post(f"{url}/invocations", json=body, timeout=30)
+        assert answer.json() == {"predictions": [{"label": "a", "ours": []}]}
+        before = family()
+        max(before, key=lambda p: p.create_time()).kill()  # the server itself, a grandchild
+        wait_for(lambda: seen("1", "restarting"), 20)
+        wait_for(lambda: seen("1", "up"), 90)
+        broker.hset(WANTED_KEY, "2", json.dumps({"uri": str(tmp_path / "nothing")}))
+        detail = wait_for(lambda: seen("2", "failed"), 120)["detail"]
+        assert "nothing" in detail
+        assert seen("1", "up"), "one that fails does not touch another"
+        broker.hdel(WANTED_KEY, "1", "2")
+        wait_for(lambda: not broker.exists(SEEN_KEY), 30)
+        assert family() == []
+        broker.hset(WANTED_KEY, "3", json.dumps({"uri": str(model)}))
+        wait_for(lambda: seen("3", "up"), 90)
+        left = family()
+        supervisor.send_signal(signal.SIGKILL)
+        supervisor.wait()
+        _, alive = psutil.wait_procs(left, timeout=10)
+        assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    finally:
+        if supervisor.poll() is None:
+            supervisor.terminate()
+            supervisor.wait(30)
