@@ -58,7 +58,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def settings(tmp_path: Path, broker_url: str) -> Iterator[Settings]:
     """Settings of an installation that exists for one test; its broker starts empty."""
-    redis.Redis.from_url(broker_url).flushall()
+    redis.Redis.from_url(broker_url).flushdb()
     yield Settings.from_env(
         {
             "VERITRAIN_DATA_DIR": str(tmp_path / "data"),

@@ -31,7 +31,8 @@ def vision_settings(tmp_path_factory: pytest.TempPathFactory, broker_url: str, m
         data_dir=folder / "data",
         artifacts_dir=folder / "artifacts",
         files_url=str(folder / "data" / "files"),
-        redis_url=broker_url,
+        # A database of its own: other tests leave their attempts, which would fence these jobs off.
+        redis_url=broker_url.removesuffix("/0") + "/1",
         mlflow_url=mlflow_url,
     )
 
