@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from core import audit, auth, themes
-from core.db.tables import labels, train_data
+from core.db.tables import labels, snapshots, train_data
 from core.errors import InvalidInput
 from core.images import SPLITS
 from core.workbench import Workbench
@@ -45,7 +45,9 @@ def split(
 
     Label by label, so that over all dealings the ratios are approached; a label with three
     images or more gets one into each split that has a share, as far as its new images allow.
-    The same images, ratios and seed give the same split in any installation.
+    The same images, ratios and seed give the same split in any installation. An image keeps
+    its split; only where uploaded folders brought no valid at all is it taken from train, once,
+    before the first training.
     Raises InvalidInput, NotFound, NotAllowed.
     """
     auth.require(actor, auth.TRAINER)
@@ -66,6 +68,7 @@ def split(
         themes.lock(connection, theme_id)
         have: dict[str, dict[str, int]] = {}
         fresh: dict[str, list[tuple[str, int]]] = {}
+        learning: dict[str, list[tuple[str, int]]] = {}
         kept = unlabelled = 0
         for image_id, sha256, old, label in connection.execute(query):
             if label is None:
@@ -76,12 +79,17 @@ def split(
                 kept += 1
                 counts = have.setdefault(label, {})
                 counts[old] = counts.get(old, 0) + 1
+                if old == "train":
+                    learning.setdefault(label, []).append((sha256, image_id))
         dealt: dict[str, list[int]] = {name: [] for name in SPLITS}
         for label, images in fresh.items():
             plan = shares_of(len(images), have.get(label, {}), shares, f"{seed}:{label}")
             order = iter(sorted(images, key=lambda image: _shuffle(seed, image[0])))
             for name in SPLITS:
                 dealt[name] += [next(order)[1] for _ in range(plan[name])]
+        if not fresh and shares[1] and not any(counts.get("valid") for counts in have.values()):
+            dealt["valid"] = _valid_from_train(connection, theme_id, learning, shares, seed)
+            kept -= len(dealt["valid"])
         now = datetime.now(UTC)
         for name, ids in dealt.items():
             if ids:
@@ -98,6 +106,29 @@ def split(
         return report
 
     return wb.db.write(work)
+
+
+def _valid_from_train(
+    connection: sa.Connection,
+    theme_id: int,
+    learning: Mapping[str, list[tuple[str, int]]],
+    shares: tuple[float, float, float],
+    seed: int,
+) -> list[int]:
+    """Images to move from train to valid where an upload brought train and test folders only.
+
+    None once data of the theme was frozen: a model may have learnt from them.
+    """
+    frozen = sa.select(snapshots.c.id).where(snapshots.c.theme_id == theme_id).limit(1)
+    if connection.execute(frozen).first():
+        return []
+    both = shares[0] + shares[1]
+    moved: list[int] = []
+    for label, images in learning.items():
+        plan = shares_of(len(images), {}, (shares[0] / both, shares[1] / both, 0.0), f"{seed}:{label}")
+        order = sorted(images, key=lambda image: _shuffle(seed, image[0]))
+        moved += [image_id for _, image_id in order[: plan["valid"]]]
+    return moved
 
 
 def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:

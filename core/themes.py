@@ -12,7 +12,16 @@ import sqlalchemy as sa
 
 from core import audit, auth
 from core.db.engine import next_ids
-from core.db.tables import finetuning_jobs, label_history, labels, model_registry, models, themes, train_data
+from core.db.tables import (
+    deployments,
+    finetuning_jobs,
+    label_history,
+    labels,
+    model_registry,
+    models,
+    themes,
+    train_data,
+)
 from core.errors import Conflict, InvalidInput, NotFound
 from core.events import ENDED
 from core.labels import (
@@ -204,6 +213,16 @@ def delete(wb: Workbench, actor: auth.User, theme_id: int, *, confirm_name: str)
         now = datetime.now(UTC)
         connection.execute(
             themes.update().where(themes.c.id == theme_id).values(deleted_at=now, updated_at=now)
+        )
+        versions = (
+            sa.select(model_registry.c.id)
+            .join(models, models.c.id == model_registry.c.model_id)
+            .where(models.c.theme_id == theme_id)
+        )
+        connection.execute(  # nobody could see, let alone stop, a model server that went on
+            deployments.update()
+            .where(deployments.c.version_id.in_(versions))
+            .values(desired="down", status="down", url=None, updated_at=now)
         )
         audit.record(connection, actor, "theme.delete", f"theme {theme_id}", {"name": theme.name, **gone})
         return gone

@@ -32,7 +32,13 @@ class Workbench:
             settings=settings,
             db=db,
             files=FileStore(settings.files_url),
-            broker=redis.Redis.from_url(settings.redis_url, health_check_interval=15),
+            broker=redis.Redis.from_url(
+                settings.redis_url,
+                # A broker that hangs must not hang a screen; the collector's reads block for 0.2 s only.
+                socket_connect_timeout=2,
+                socket_timeout=10,
+                health_check_interval=15,
+            ),
         )
 
     def close(self) -> None:

@@ -71,7 +71,8 @@ def split_images() -> None:
     st.markdown(
         _(
             "The model learns from **train**, **valid** tells when it is good, and **test** is kept for the "
-            "final mark. Images that have a split keep it for ever; only new labelled ones are dealt."
+            "final mark. Images that have a split keep it for ever; only new labelled ones are dealt. "
+            "Where your folders brought no valid images, they are taken from train, once."
         )
     )
     with st.form("split", border=False):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pictures import png, zipped
 
-from core import auth, registry, run_watch, serving
+from core import auth, registry, run_watch, serving, themes
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
@@ -143,3 +143,15 @@ def test_a_server_that_is_away_or_unwell_is_told_in_one_sentence(
     seen(wb_duckdb, deployment.id, status="up", url=f"http://127.0.0.1:{free_port()}", detail=None)
     with pytest.raises(Unavailable, match="does not answer"):
         serving.predict(wb_duckdb, trainer, deployment.id, [("a.png", png(1))])
+
+
+def test_deleting_a_theme_ends_its_model_servers(wb: Workbench, trainer: auth.User) -> None:
+    made = deployed(wb, trainer, "http://127.0.0.1:1")
+    wb.db.write(
+        lambda connection: connection.execute(finetuning_jobs.update().values(status="succeeded")) and None
+    )
+    theme = themes.get(wb, made.version.theme_id)
+    themes.delete(wb, trainer, theme.id, confirm_name=theme.name)
+    serving.sync(wb)
+    assert wb.broker.hgetall(WANTED_KEY) == {}
+    assert serving.get(wb, made.id).desired == "down"

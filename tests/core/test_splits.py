@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import png
 
-from core import auth, images, splits, themes
+from core import auth, images, snapshots, splits, themes
 from core.errors import InvalidInput, NotAllowed
 from core.images import SPLITS
 from core.splits import RATIOS, shares_of
@@ -113,3 +113,33 @@ def test_over_many_small_labels_no_split_gains() -> None:
         for name, n in shares_of(10, {}, RATIOS, f"42:{label}").items():
             total[name] += n
     assert total["train"] == 2800 and abs(total["valid"] - 600) < 60
+
+
+def test_uploaded_train_and_test_folders_give_valid_from_train_once(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    theme = themes.create(wb, trainer, name="Folders").id
+    files = [
+        (f"{split}/{label}/{n}.png", png(seed))
+        for seed, (split, label, n) in enumerate(
+            (split, label, n)
+            for split, many in (("train", 10), ("test", 4))
+            for label in "ab"
+            for n in range(many)
+        )
+    ]
+    options = {"label_from_folder": True, "create_labels": True, "split_from_folder": True}
+    images.add(wb, trainer, theme, files, **options)
+    tested = {image.id for image in images.page(wb, theme, split="test").items}
+    report = splits.split(wb, trainer, theme)
+    assert (report.dealt, report.kept) == ({"train": 0, "valid": 4, "test": 0}, 24)
+    assert {image.id for image in images.page(wb, theme, split="test").items} == tested
+    assert splits.split(wb, trainer, theme).dealt["valid"] == 0
+
+
+def test_valid_is_not_taken_from_data_a_model_may_have_learnt_from(wb: Workbench, trainer: auth.User) -> None:
+    theme = themes.create(wb, trainer, name="Used").id
+    files = [(f"train/{'ab'[n % 2]}/{n}.png", png(n)) for n in range(12)]
+    images.add(wb, trainer, theme, files, label_from_folder=True, create_labels=True, split_from_folder=True)
+    snapshots.freeze(wb, trainer, theme)
+    assert splits.split(wb, trainer, theme).dealt == {"train": 0, "valid": 0, "test": 0}
