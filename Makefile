@@ -25,7 +25,7 @@ setup: .venv/ready  ## make or update the environment
 	@touch $@
 
 test: setup lint browser  ## lint, types, contracts and every fast test, the browser's included
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests -m "not slow"
 
 test-slow: setup browser  ## the long proofs
 	$(PY) -m pytest tests -m slow
