@@ -23,7 +23,9 @@ if "theme" in st.query_params:
 wb, me = frame.open_page(
     title=_("History"),
     crumbs=frame.of_theme(theme) if theme else [frame.home()],
-    help=_("Every run that was started. Click a heading to sort; select two or more to compare them."),
+    help=_(
+        "Test and valid are the share of right answers. Click a heading to sort; select runs to compare them."
+    ),
 )
 if theme:
     steps.draw(wb, theme, "history")
@@ -62,11 +64,11 @@ def chosen_of(found: Sequence[Run]) -> list[Run]:
         ("id", _("Run"), 100),
         ("theme", _("Theme"), 180),
         ("status", _("Status"), 130),
-        ("test", _("Right on test (%)"), 150),
-        ("valid", _("Right on valid (%)"), 150),
+        ("test", _("Test (%)"), 120),
+        ("valid", _("Valid (%)"), 120),
         ("architecture", _("Architecture"), 150),
         ("images", _("Images"), 100),
-        ("started", _("Started (UTC)"), 160),
+        ("started", _("Started (UTC)"), 180),
         ("took", _("Took"), 100),
         ("person", _("By"), 120),
     ):
