@@ -210,7 +210,7 @@ def test_run_survives_the_death_of_its_worker_and_of_the_app(page: Page, product
     page.wait_for_url(re.compile(r"/run\?run=1"))
     expect(page.get_by_text("Epoch", exact=True)).to_be_visible()
     wait_for_status(page, 1, {"running"}, 60)
-    until = time.monotonic() + 150
+    until = time.monotonic() + 300
     while not (product.folder / "artifacts" / "runs" / "1" / "checkpoints" / "last.ckpt").exists():
         assert time.monotonic() < until, rest(page, "/theme/1/training/progress/1/")
         time.sleep(0.2)
