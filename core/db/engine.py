@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
@@ -29,6 +30,10 @@ READ_CONNECTIONS = 16
 """Connections a process keeps for readers; Streamlit runs each browser tab in its own thread."""
 
 
+DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Unavailable)
+"""What a database that cannot be reached now raises; what failed of it is tried again as a whole."""
+
+
 class Database:
     """One metadata database: `read()` for queries, `write(fn)` for a transaction."""
 
@@ -38,8 +43,13 @@ class Database:
             url, poolclass=sa.QueuePool, pool_size=READ_CONNECTIONS, max_overflow=READ_CONNECTIONS
         )
         self.is_duckdb = self.engine.dialect.name == "duckdb"
-        if self.is_duckdb:
-            sa.event.listen(self.engine, "connect", _duckdb_session)
+        sa.event.listen(self.engine, "connect", _duckdb_session if self.is_duckdb else _postgres_session)
+        # Of one pool. DuckDB's transactions see one state anyway, Postgres's by default one each statement.
+        self._readers = (
+            self.engine
+            if self.is_duckdb
+            else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self._jobs: queue.SimpleQueue[tuple[Callable[..., Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._closed = False
@@ -50,7 +60,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection for queries; what it sees is one consistent state."""
-        with self.engine.connect() as connection:
+        with self._readers.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
@@ -77,6 +87,7 @@ class Database:
         self.engine.dispose()
 
     def _write_loop(self) -> None:
+        pa.array([0])  # pyarrow imports pandas at its first array: now, not under a person's first label
         while (job := self._jobs.get()) is not None:
             work, future = job
             try:
@@ -100,6 +111,11 @@ def _duckdb_session(connection: Any, _record: Any) -> None:
     connection.execute("SET TimeZone = 'UTC'")
 
 
+def _postgres_session(connection: Any, _record: Any) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()  # else the first rollback would take it back
+
+
 def _is_conflict(error: OperationalError) -> bool:
     text = str(error.orig).lower()
     return "conflict" in text or getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
@@ -115,6 +131,17 @@ def next_ids(connection: sa.Connection, sequence: str, count: int) -> list[int]:
     return list(connection.execute(query, {"sequence": sequence, "count": count}).scalars())
 
 
+def fetch_column(connection: sa.Connection, query: sa.Select[tuple[int]]) -> np.ndarray:
+    """All values of a query for one column of whole numbers, as int64; a million take tens of milliseconds."""
+    if connection.dialect.name == "duckdb":
+        compiled = query.compile(connection.engine, compile_kwargs={"render_postcompile": True})
+        raw: Any = connection.connection.driver_connection
+        values = [compiled.params[name] for name in compiled.positiontup or ()]
+        [column] = raw.execute(str(compiled), values).fetchnumpy().values()
+        return np.asarray(column, dtype=np.int64)
+    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+
+
 def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert many rows at once: through Arrow on DuckDB, COPY on Postgres.
 
@@ -124,32 +151,46 @@ def bulk_insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
     if not rows:
         return
     names = list(rows[0])
-    if connection.dialect.name == "duckdb":
-        json_columns = {c.name for c in table.columns if isinstance(c.type, sa.JSON)}
-        arrow = pa.table(
-            {
-                name: pa.array(
-                    [_json(row[name]) for row in rows]
-                    if name in json_columns
-                    else [row[name] for row in rows]
-                )
-                for name in names
-            }
-        )
-        raw: Any = connection.connection.driver_connection
-        columns = ", ".join(f'"{n}"' for n in names)
-        raw.register("_bulk_rows", arrow)
-        try:
-            raw.execute(f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM _bulk_rows')
-        finally:
-            raw.unregister("_bulk_rows")
-        return
-    raw = connection.connection.driver_connection
     columns = ", ".join(f'"{n}"' for n in names)
+    if connection.dialect.name == "duckdb":
+        with relation(connection, table, rows) as (source, _):
+            connection.exec_driver_sql(
+                f'INSERT INTO "{table.name}" ({columns}) SELECT {columns} FROM {source}'
+            )
+        return
+    raw: Any = connection.connection.driver_connection
     json_columns = {c.name for c in table.columns if isinstance(c.type, sa.JSON)}
     with raw.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({columns}) FROM STDIN') as copy:
         for row in rows:
             copy.write_row([_json(row[n]) if n in json_columns else row[n] for n in names])
+
+
+@contextmanager
+def relation(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of a table, not stored yet, for the FROM of a statement: (SQL, its parameters).
+
+    Arrow on DuckDB, arrays on Postgres. Every row must have the same keys; JSON columns take Python values.
+    """
+    columns = {name: table.c[name] for name in rows[0]}
+    values = {
+        name: [_json(row[name]) for row in rows]
+        if isinstance(column.type, sa.JSON)
+        else [row[name] for row in rows]
+        for name, column in columns.items()
+    }
+    if connection.dialect.name == "duckdb":
+        raw: Any = connection.connection.driver_connection
+        source = f"_rows_of_{table.name}"
+        raw.register(source, pa.table({name: pa.array(column) for name, column in values.items()}))
+        yield source, {}
+        raw.unregister(source)  # after an error the rollback takes it away
+        return
+    types = {name: column.type.compile(connection.dialect) for name, column in columns.items()}
+    arrays = ", ".join(f"CAST(:rows_{name} AS {kind}[])" for name, kind in types.items())
+    names = ", ".join(f'"{name}"' for name in columns)
+    yield f"unnest({arrays}) AS given ({names})", {f"rows_{name}": each for name, each in values.items()}
 
 
 def _json(value: Any) -> str | None:

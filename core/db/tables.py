@@ -81,6 +81,9 @@ themes = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("deleted_at", Time),
+    sa.Column("teamwork", Json),  # core.teamwork.Rules; NULL = the defaults
+    sa.Column("quality", Json),  # core.quality.rules.Rules; NULL = the defaults
+    sa.Column("compared_until", sa.BigInteger),  # images up to this id were compared with all before them
 )
 
 labels = sa.Table(
@@ -116,6 +119,17 @@ train_data = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("deleted_at", Time),  # tombstone: the row stays for snapshots that used it
+    sa.Column("group_name", sa.Text),  # images of one group fall into one split
+    sa.Column("import_id", sa.BigInteger),  # the import that brought it
+    sa.Column("flag_note", sa.Text),  # NULL = not flagged as unsure; "" = flagged without a note
+    sa.Column("flagged_by", sa.BigInteger),
+    sa.Column("suggested_label_id", sa.BigInteger),
+    sa.Column("suggested_confidence", sa.Double),  # 0–1
+    sa.Column("suggested_margin", sa.Double),  # best minus second-best probability; small = unsure
+    sa.Column("suggested_by", sa.BigInteger),  # model_registry.id
+    sa.Column("suggested_at", Time),
+    sa.Column("teach_rank", sa.BigInteger),  # 1 = labelling it would teach a model most
+    sa.Column("sweep_rank", sa.BigInteger),  # neighbours in this order look alike
 )
 _postgres_index(train_data, "theme_id", "id")
 _postgres_index(train_data, "theme_id", "label_id", "id")
@@ -131,9 +145,132 @@ label_history = sa.Table(
     sa.Column("user_id", sa.BigInteger, nullable=False),
     sa.Column("from_label_id", sa.BigInteger),
     sa.Column("to_label_id", sa.BigInteger),
-    sa.Column("source", sa.String(16), nullable=False),  # hand | upload | demo | api
+    sa.Column("source", sa.String(16), nullable=False),  # see core.images.SOURCES
+    sa.Column("action_id", sa.String(36)),  # label_actions.id: what one key press did
+    sa.Column("seconds", sa.Double),  # time a person spent on this one image
 )
 _postgres_index(label_history, "image_id")
+_postgres_index(label_history, "theme_id", "id")
+_postgres_index(label_history, "action_id")
+
+label_actions = sa.Table(
+    "label_actions",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),  # made by the sender: a second delivery is known by it
+    *_reference("theme_id", "themes"),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("images", sa.Integer, nullable=False),  # how many it changed
+)
+
+label_votes = sa.Table(
+    "label_votes",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *_reference("theme_id", "themes"),
+    sa.Column("label_id", sa.BigInteger, nullable=False),  # what this person said without seeing the others
+    sa.Column("at", Time, nullable=False),
+)
+
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *_reference("theme_id", "themes"),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("touched_at", Time, nullable=False),  # released when nothing happened for a while
+    sa.Column("done_at", Time),
+)
+_postgres_index(assignments, "theme_id", "user_id")
+
+label_checks = sa.Table(
+    "label_checks",
+    metadata,
+    _id("label_checks"),
+    *_reference("theme_id", "themes"),
+    sa.Column("image_id", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("label_id", sa.BigInteger, nullable=False),  # the label that was checked
+    sa.Column("answer_id", sa.BigInteger, nullable=False),  # what the checker said without seeing it
+    sa.Column("at", Time, nullable=False),
+)
+
+image_features = sa.Table(
+    "image_features",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *_reference("theme_id", "themes"),
+    sa.Column("look", sa.LargeBinary, nullable=False),  # core.looks: colour and shape, without a model
+    sa.Column("embedding", sa.LargeBinary),  # int8 unit vector, from the model version below
+    sa.Column("version_id", sa.BigInteger),
+    sa.Column("shade", sa.Double),  # these six: core.quality.measures; NULL = not measured yet
+    sa.Column("light", sa.Double),
+    sa.Column("contrast", sa.Double),
+    sa.Column("entropy", sa.Double),
+    sa.Column("sharpness", sa.Double),
+    sa.Column("colour", sa.Double),
+)
+_postgres_index(image_features, "theme_id")
+
+image_clusters = sa.Table(
+    "image_clusters",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *_reference("theme_id", "themes"),
+    sa.Column(
+        "cluster_id", sa.BigInteger, nullable=False
+    ),  # least image id of those that look nearly the same
+)
+_postgres_index(image_clusters, "theme_id", "cluster_id")
+
+image_findings = sa.Table(
+    "image_findings",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(16), primary_key=True),  # see core.quality.kinds
+    *_reference("theme_id", "themes"),
+    sa.Column("score", sa.Double),  # the lower, the worse
+    sa.Column("label_id", sa.BigInteger),  # of a doubted label: the one that was doubted
+    sa.Column("guess_id", sa.BigInteger),  # … and the one that is likelier
+    sa.Column("at", Time, nullable=False),
+    sa.Column("kept_by", sa.BigInteger),  # who said that it is fine as it is; NULL = open
+    sa.Column("kept_at", Time),
+)
+_postgres_index(image_findings, "theme_id", "kind")
+
+dataset_quality_logs = sa.Table(
+    "dataset_quality_logs",
+    metadata,
+    _id("dataset_quality_logs"),
+    *_reference("theme_id", "themes", nullable=True),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("user_id", sa.BigInteger),
+    sa.Column("action", sa.String(16), nullable=False),  # check | fix | keep | rules | override
+    sa.Column("score", sa.Integer),  # of the gate afterwards, 0–100
+    sa.Column("passed", sa.Boolean),
+    sa.Column("detail", Json, nullable=False),
+)
+_postgres_index(dataset_quality_logs, "theme_id", "id")
+
+imports = sa.Table(
+    "imports",
+    metadata,
+    _id("imports"),
+    *_reference("theme_id", "themes"),
+    sa.Column("format", sa.String(16), nullable=False),  # see core.transfer
+    sa.Column("source", sa.Text, nullable=False),  # file name or folder, for people
+    sa.Column("status", sa.String(16), nullable=False),  # running | done | stopped | failed
+    sa.Column("options", Json, nullable=False),
+    sa.Column("counts", Json, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("created_by", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+    sa.Column("ended_at", Time),
+)
+_postgres_index(imports, "theme_id", "id")
 
 snapshots = sa.Table(
     "snapshots",
@@ -246,6 +383,25 @@ model_registry = sa.Table(
     sa.Column("created_at", Time, nullable=False),
 )
 
+registry_ledger = sa.Table(
+    "registry_ledger",  # append-only; core.ledger alone writes it
+    metadata,
+    _id("registry_ledger"),
+    *_reference("model_id", "models"),
+    *_reference("version_id", "model_registry"),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("actor_id", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False),
+    sa.Column("from_stage", sa.String(16), nullable=False),
+    sa.Column("to_stage", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("evidence", Json, nullable=False),
+    sa.Column("evidence_hash", sa.String(64), nullable=False),  # SHA-256 of the evidence
+    sa.Column("previous_hash", sa.String(64), nullable=False),  # `hash` of the entry before
+    sa.Column("hash", sa.String(64), nullable=False),  # SHA-256 of all of the above
+)
+_postgres_index(registry_ledger, "model_id", "id")
+
 model_train_data = sa.Table(
     "model_train_data",
     metadata,
@@ -267,4 +423,183 @@ deployments = sa.Table(
     sa.Column("created_by", sa.BigInteger, nullable=False),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("updated_at", Time, nullable=False),
+)
+
+# --- A/B tests --------------------------------------------------------------
+
+ab_experiments = sa.Table(
+    "ab_experiments",
+    metadata,
+    _id("ab_experiments"),
+    *_reference("theme_id", "themes"),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),  # draft | running | stopped | concluded
+    sa.Column("plan", Json, nullable=False),  # core.ab.plan.Plan
+    sa.Column("seal", sa.String(64)),  # SHA-256 of the plan when it started
+    sa.Column("phase", sa.Integer, nullable=False),  # 0 before the start
+    sa.Column("outcome", Json),  # winner, reason and the verdict at the end
+    sa.Column("created_by", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("started_at", Time),
+    sa.Column("ended_at", Time),
+)
+
+ab_phases = sa.Table(
+    "ab_phases",
+    metadata,
+    sa.Column("test_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.String(64), nullable=False),
+    sa.Column("weights", Json, nullable=False),  # never changed: other weights are another phase
+    sa.Column("coverage", sa.Double, nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+)
+
+ab_assignments = sa.Table(
+    "ab_assignments",
+    metadata,
+    sa.Column("test_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("phase", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("unit", sa.String(200), primary_key=True),
+    sa.Column("arm", sa.Integer, nullable=False),  # 0 is A
+    sa.Column("forced", sa.Boolean, nullable=False),  # a tester's choice, not counted
+    sa.Column("at", Time, nullable=False),
+)
+# DuckDB looks single rows up by indexes of one column only; these rows are never changed.
+sa.Index("ix_ab_assignments_unit", ab_assignments.c.unit).ddl_if(dialect="duckdb")
+
+ab_exposures = sa.Table(
+    "ab_exposures",
+    metadata,
+    sa.Column("test_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(64), primary_key=True),  # that of the interaction which follows
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("unit", sa.String(200), nullable=False),
+    sa.Column("arm", sa.Integer, nullable=False),
+    sa.Column("at", Time, nullable=False),
+)
+
+ab_test_logs = sa.Table(
+    "ab_test_logs",
+    metadata,
+    sa.Column("test_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(64), primary_key=True),  # made by the sender: a second delivery is known by it
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("unit", sa.String(200), nullable=False),
+    sa.Column("arm", sa.Integer, nullable=False),
+    sa.Column("forced", sa.Boolean, nullable=False),
+    sa.Column("at", Time, nullable=False),  # when it happened, as the sender says
+    sa.Column("logged_at", Time, nullable=False),
+    sa.Column("status", sa.String(8), nullable=False),  # ok | error | timeout
+    sa.Column("response_time_ms", sa.Double),
+    sa.Column("cost", sa.Double),
+    sa.Column("rating", sa.SmallInteger),
+    sa.Column("feedback", sa.Text),
+    sa.Column("query", sa.Text),
+    sa.Column("response", sa.Text),
+    sa.Column("segments", Json),
+)
+_postgres_index(ab_test_logs, "test_id", "phase", "unit")
+
+ab_user_sums = (
+    sa.Table(  # of ab_test_logs without testers; a user has several rows that add up (core.ab.rollups)
+        "ab_user_sums",
+        metadata,
+        sa.Column("test_id", sa.BigInteger, nullable=False),
+        sa.Column("phase", sa.Integer, nullable=False),
+        sa.Column("unit", sa.String(200), nullable=False),
+        sa.Column("arm", sa.Integer, nullable=False),  # the least
+        sa.Column("last_arm", sa.Integer, nullable=False),  # the greatest: another one = seen in several
+        sa.Column("n", sa.BigInteger, nullable=False),  # interactions
+        sa.Column("bad", sa.BigInteger, nullable=False),  # of them not ok
+        sa.Column("rating_n", sa.BigInteger, nullable=False),
+        sa.Column("rating_sum", sa.Double, nullable=False),
+        sa.Column("time_n", sa.BigInteger, nullable=False),
+        sa.Column("time_sum", sa.Double, nullable=False),  # ms
+        sa.Column("cost_n", sa.BigInteger, nullable=False),
+        sa.Column("cost_sum", sa.Double, nullable=False),
+        sa.Column("first_at", Time, nullable=False),
+        sa.Column("last_at", Time, nullable=False),
+        sa.Column("logged_at", Time, nullable=False),  # the last
+    )
+)
+_postgres_index(ab_user_sums, "test_id", "phase", "unit")
+
+ab_user_segments = sa.Table(  # what a user said first of a field; of several rows the earliest counts
+    "ab_user_segments",
+    metadata,
+    sa.Column("test_id", sa.BigInteger, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("unit", sa.String(200), nullable=False),
+    sa.Column("field", sa.String(64), nullable=False),
+    sa.Column("value", sa.String(100), nullable=False),
+    sa.Column("at", Time, nullable=False),
+)
+_postgres_index(ab_user_segments, "test_id", "phase", "field")
+
+ab_test_results = sa.Table(
+    "ab_test_results",
+    metadata,
+    _id("ab_test_results"),
+    sa.Column("test_id", sa.BigInteger, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("users", sa.BigInteger, nullable=False),
+    sa.Column("p", sa.Double, nullable=False),  # smallest always-valid p so far
+    sa.Column("mismatch_p", sa.Double, nullable=False),  # smallest sequential p of the split so far
+    sa.Column("verdict", sa.String(16), nullable=False),
+)
+_postgres_index(ab_test_results, "test_id", "id")
+
+# --- duels ------------------------------------------------------------------
+
+ab_duels = sa.Table(
+    "ab_duels",
+    metadata,
+    _id("ab_duels"),
+    *_reference("theme_id", "themes"),
+    sa.Column("test_id", sa.BigInteger),  # the A/B test it belongs to; a draft of it may be thrown away
+    sa.Column("variant", sa.String(1), nullable=False),  # which of the test's variants is called B here
+    *_reference("version_a", "model_registry"),
+    *_reference("version_b", "model_registry"),
+    sa.Column("salt", sa.String(64), nullable=False),  # of the order left and right; never leaves the server
+    sa.Column("sample", Json),  # core.ab.duels.Sample; NULL = a program gave the items
+    sa.Column("status", sa.String(16), nullable=False),  # open | closed
+    sa.Column("created_by", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("closed_at", Time),
+)
+
+ab_duel_items = sa.Table(
+    "ab_duel_items",
+    metadata,
+    sa.Column("duel_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # from 1, the order of judging
+    sa.Column("key", sa.String(64), nullable=False),  # the sender's, else a hash: the same item comes in once
+    sa.Column("image_id", sa.BigInteger),
+    sa.Column("query", sa.Text),
+    sa.Column("answer_a", sa.Text, nullable=False),
+    sa.Column("answer_b", sa.Text, nullable=False),
+    sa.Column("confidence_a", sa.Double),  # 0–1
+    sa.Column("confidence_b", sa.Double),
+    sa.Column("same", sa.Boolean, nullable=False),  # both answered the same, so there is nothing to judge
+)
+
+ab_duel_judgements = sa.Table(
+    "ab_duel_judgements",
+    metadata,
+    sa.Column("duel_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("choice", sa.String(3), nullable=False),  # a | b | tie
+    sa.Column("seconds", sa.Double),  # from seeing to choosing
+    sa.Column("at", Time, nullable=False),
+)
+
+ab_duel_looks = sa.Table(
+    "ab_duel_looks",
+    metadata,
+    sa.Column("duel_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Time, nullable=False),  # who has seen the results of an open duel judges no more
 )
