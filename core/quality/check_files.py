@@ -1,0 +1,36 @@
+"""Pure. The two Parquet files of a job that checks images: what it is given and what it gives back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from core.quality.measures import NAMES
+
+_MANIFEST: list[pa.Field[Any]] = [
+    pa.field("image_id", pa.int64()),
+    pa.field("image_path", pa.string()),
+    pa.field("size", pa.int64()),
+    pa.field("label_id", pa.int64()),
+    pa.field("vector", pa.binary()),
+    pa.field("measured", pa.bool_()),
+]
+MANIFEST = pa.schema(_MANIFEST)
+"""One row a live image, by image id. `vector`: the model's embedding where all have one, else looks; int8."""
+
+_RESULT: list[pa.Field[Any]] = [
+    pa.field("image_id", pa.int64()),
+    pa.field("unreadable", pa.bool_()),
+    pa.field("look", pa.binary()),
+    *(pa.field(name, pa.float64()) for name in NAMES),
+    pa.field("guess_id", pa.int64()),
+    pa.field("score", pa.float64()),
+    pa.field("label_id", pa.int64()),
+]
+RESULT = pa.schema(_RESULT)
+"""One row an image that there is something to say of.
+
+`look` and the measures: of an image that had none. `guess_id`, `score` and `label_id`: of one whose
+label is in doubt, see core.quality.doubts.
+"""

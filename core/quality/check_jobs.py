@@ -1,0 +1,312 @@
+"""Stored. The check that takes longer than an upload may: a job that doubts labels and looks at every file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from core import audit, auth, codeversion, queue, side_jobs, themes
+from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids, relation
+from core.db.tables import finetuning_jobs, image_features, image_findings, train_data
+from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
+from core.quality import conditions, findings, intake
+from core.quality.check_files import MANIFEST
+from core.quality.measures import NAMES
+from core.spec import CheckSpec
+from core.workbench import Workbench
+
+log = logging.getLogger(__name__)
+
+KIND: Literal["check"] = "check"
+BATCH = 100_000
+"""Rows read at a time."""
+PART = 10_000
+"""Images measured in one transaction."""
+
+
+@dataclass(frozen=True)
+class State:
+    running: bool
+    progress: float
+    """Share of the running check that is done, 0–1."""
+    checked_at: datetime | None
+    """When the newest finished check began."""
+    accuracy: float | None
+    """How well labels of unseen images were told; below core.quality.doubts.SEES_ENOUGH none was doubted."""
+    changed: int
+    """Images that were added or labelled anew since."""
+    error: dict[str, Any] | None
+    """Why the newest check failed, if it did."""
+
+
+def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
+    """Have the theme's images checked; returns the job's id.
+
+    Raises InvalidInput without images, Conflict while a check runs, NotFound, NotAllowed,
+    Unavailable without the queue.
+    """
+    auth.require(actor, auth.LABELER)
+    theme = themes.get(wb, theme_id)
+    queue.ping(wb)
+    with wb.db.read() as connection:
+        _refuse_second(connection, theme_id)
+    manifest = _manifest(wb, theme)
+
+    def work(connection: sa.Connection) -> CheckSpec:
+        themes.lock(connection, theme_id)
+        _refuse_second(connection, theme_id)
+        [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
+        spec = CheckSpec(
+            run_id=run_id,
+            kind=KIND,
+            theme_id=theme_id,
+            manifest=manifest,
+            max_file_bytes=wb.settings.max_file_bytes,
+            max_pixels=wb.settings.max_pixels,
+            code=codeversion.current(wb.settings),
+            created_by=actor.name,
+        )
+        connection.execute(
+            finetuning_jobs.insert().values(
+                **side_jobs.row(KIND, run_id, theme_id, actor.id),
+                spec=spec.model_dump(mode="json"),
+                rq_job_id=f"run-{run_id}-1",
+            )
+        )
+        audit.record(connection, actor, "quality.check", f"theme {theme_id}")
+        return spec
+
+    spec = wb.db.write(work)
+    # The job is accepted: should the broker go away in between, the run watch enqueues it later.
+    with contextlib.suppress(VeritrainError):
+        queue.enqueue(wb, spec, 1)
+    return spec.run_id
+
+
+def cancel(wb: Workbench, actor: auth.User, theme_id: int) -> None:
+    """Stop a check that runs. Raises NotAllowed, Unavailable without the queue."""
+    side_jobs.cancel(wb, actor, KIND, theme_id)
+
+
+def state(wb: Workbench, theme_id: int) -> State:
+    """Raises NotFound."""
+    themes.get(wb, theme_id)
+    column = train_data.c
+    with wb.db.read() as connection:
+        newest = side_jobs.newest(connection, KIND, theme_id)
+        running = connection.execute(side_jobs.going(KIND, theme_id)).first() is not None
+        applied = side_jobs.newest_applied(connection, KIND, theme_id)
+        since = datetime.fromisoformat(applied["at"]) if applied else None
+        changed = 0
+        if since is not None:
+            changed = connection.execute(
+                sa.select(sa.func.count())
+                .select_from(train_data)
+                .where(
+                    conditions.live(theme_id), sa.or_(column.created_at > since, column.labeled_at > since)
+                )
+            ).scalar_one()
+    return State(
+        running=running,
+        progress=((newest["progress"] or {}).get("fraction", 0.0) if newest and running else 0.0),
+        checked_at=since,
+        accuracy=applied["accuracy"] if applied else None,
+        changed=int(changed),
+        error=newest["error"] if newest and not running else None,
+    )
+
+
+def tend(wb: Workbench) -> None:
+    """Apply results of finished checks. Called by the collector, often."""
+    for row in side_jobs.to_apply(wb, KIND):
+        try:
+            _apply(wb, row)
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # what one result holds must not keep the collector from everything else
+            log.exception("the result of check %s cannot be applied", row["id"])
+            _mark(wb, row["id"], {**row["result"], "done": "failed"}, error=_UNREADABLE)
+
+
+def _apply(wb: Workbench, row: Any) -> None:
+    run_id, theme_id, result = row["id"], row["theme_id"], row["result"]
+    try:
+        theme = themes.get(wb, theme_id)
+        with wb.files.open(result["findings"]) as file:
+            table = pq.read_table(file)
+    except NotFound:  # the theme was deleted
+        _mark(wb, run_id, {**result, "done": "superseded"})
+        return
+    except (OSError, pa.ArrowInvalid):
+        log.exception("the result of check %s cannot be read", run_id)
+        _mark(wb, run_id, {**result, "done": "failed"}, error=_UNREADABLE)
+        return
+
+    measured = table.filter(pc.is_valid(table["look"]))
+    for part in measured.to_batches(
+        max_chunksize=PART
+    ):  # one short transaction each; doing one twice changes nothing
+        rows = part.select(["image_id", "look", *NAMES]).to_pylist()
+        wb.db.write(partial(_store_measures, theme_id=theme_id, rows=rows))
+
+    def work(connection: sa.Connection) -> None:
+        themes.lock(connection, theme_id)
+        _store_found(connection, theme_id, table, datetime.now(UTC))
+        intake.apply_grey(connection, theme_id, intake.rules_of(connection, theme_id))
+        if measured.num_rows:
+            intake.forget(connection, theme_id, pc.min(measured["image_id"]).as_py())
+
+    wb.db.write(work)
+    intake.catch_up(wb, theme_id)
+
+    def end(connection: sa.Connection) -> None:
+        detail = {name: result[name] for name in ("images", "accuracy", "left_out")}
+        findings.note(connection, theme, row["created_by"], "check", detail)
+        done = {**result, "at": row["created_at"].isoformat(), "done": "applied"}
+        side_jobs.set_result(connection, run_id, done)
+
+    wb.db.write(end)
+
+
+def _store_measures(connection: sa.Connection, theme_id: int, rows: list[dict[str, Any]]) -> None:
+    """Looks and measures of images that had none; every other column of their row stays."""
+    themes.lock(connection, theme_id)
+    given_rows = [{**each, "theme_id": theme_id} for each in rows]
+    with relation(connection, image_features, given_rows) as (source, given):
+        sets = ", ".join(f"{name} = s.{name}" for name in ("look", *NAMES))
+        connection.execute(
+            sa.text(
+                f"UPDATE image_features SET {sets} FROM (SELECT * FROM {source}) AS s"
+                " WHERE image_features.image_id = s.image_id"
+            ),
+            given,
+        )
+        columns = ", ".join(given_rows[0])
+        connection.execute(
+            sa.text(
+                f"INSERT INTO image_features ({columns}) SELECT {columns} FROM (SELECT * FROM {source}) AS s"
+                " WHERE NOT EXISTS (SELECT 1 FROM image_features o WHERE o.image_id = s.image_id)"
+            ),
+            given,
+        )
+    intake.take_in(connection, theme_id, [each["image_id"] for each in rows])
+
+
+def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now: datetime) -> None:
+    """Open findings of both kinds in the place of those of the last check.
+
+    What a person called fine stays so, and a doubt that a person followed stays as its proof, until
+    the image's new label is doubted too.
+    """
+    column = image_findings.c
+    of_theme = sa.and_(column.theme_id == theme_id, column.kept_at.is_(None))
+    same_label = sa.exists().where(
+        train_data.c.id == column.image_id, train_data.c.label_id == column.label_id
+    )
+    connection.execute(image_findings.delete().where(of_theme, column.kind == "unreadable"))
+    connection.execute(image_findings.delete().where(of_theme, column.kind == "mislabelled", same_label))
+    old: dict[tuple[int, str], int | None] = {
+        (row.image_id, row.kind): row.label_id
+        for row in connection.execute(
+            sa.select(column.image_id, column.kind, column.label_id).where(
+                column.theme_id == theme_id, column.kind.in_(("unreadable", "mislabelled"))
+            )
+        )
+    }
+    rows = [
+        {
+            "image_id": found["image_id"],
+            "kind": kind,
+            "theme_id": theme_id,
+            "score": found["score"],
+            "label_id": found["label_id"],
+            "guess_id": found["guess_id"],
+            "at": now,
+        }
+        for found in table.to_pylist()
+        for kind, there in (
+            ("unreadable", found["unreadable"]),
+            ("mislabelled", found["guess_id"] is not None),
+        )
+        if there
+    ]
+    rows = [row for row in rows if old.get((row["image_id"], row["kind"]), -1) != row["label_id"]]
+    again = [row["image_id"] for row in rows if (row["image_id"], row["kind"]) in old]
+    if again:
+        connection.execute(_FORGET, {"ids": again})
+    bulk_insert(connection, image_findings, rows)
+
+
+def _manifest(wb: Workbench, theme: themes.Theme) -> str:
+    """Write the theme's live images to the file store; the key. Raises InvalidInput where there are none."""
+    column, feature = train_data.c, image_features.c
+    with wb.db.read() as connection:
+        by_model = connection.execute(
+            sa.select(
+                sa.func.count(sa.distinct(feature.version_id)),
+                sa.func.count(),
+                sa.func.count(feature.version_id),
+            )
+            .select_from(image_features)
+            .join(train_data, column.id == feature.image_id)
+            .where(conditions.live(theme.id), column.label_id.is_not(None))
+        ).one()
+        embedded = by_model[0] == 1 and by_model[1] == by_model[2]
+        query = (
+            sa.select(
+                column.id,
+                column.image_path,
+                column.size,
+                column.label_id,
+                feature.embedding if embedded else feature.look,
+                feature.contrast.is_not(None),
+            )
+            .select_from(train_data)
+            .outerjoin(image_features, feature.image_id == column.id)
+            .where(conditions.live(theme.id))
+            .order_by(column.id)
+        )
+        out = io.BytesIO()
+        written = 0
+        with pq.ParquetWriter(out, MANIFEST, compression="zstd") as writer:
+            found = connection.execution_options(stream_results=True).execute(query)
+            for part in found.partitions(BATCH):
+                arrays = [
+                    pa.array(values, field.type)
+                    for values, field in zip(zip(*part, strict=True), MANIFEST, strict=True)
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=MANIFEST))
+                written += len(part)
+    if not written:
+        raise InvalidInput("The theme “{name}” has no images; upload some first.", name=theme.name)
+    return wb.files.put(out.getvalue(), "checks", "parquet")
+
+
+def _refuse_second(connection: sa.Connection, theme_id: int) -> None:
+    if connection.execute(side_jobs.going(KIND, theme_id)).first() is not None:
+        raise Conflict("This theme's images are being checked already; wait for the end of it.")
+
+
+def _mark(wb: Workbench, run_id: int, result: dict[str, Any], **values: Any) -> None:
+    wb.db.write(lambda connection: side_jobs.set_result(connection, run_id, result, **values))
+
+
+_FORGET = sa.text(
+    "DELETE FROM image_findings WHERE kind = 'mislabelled' AND image_id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
+)
+_UNREADABLE = {
+    "kind": "environment",
+    "message": "The file with the check's findings cannot be read.",
+    "next_step": "Look whether the file store answers, then check again.",
+    "id": "",
+}

@@ -1,0 +1,134 @@
+"""Pure. PASS or FAIL for a theme's images, line by line, with what to do for each FAIL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.i18n import gettext as _
+from core.quality.rules import Rules
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the lines are computed from; counts of live images."""
+
+    images: int
+    unreadable: int
+    leaks: int
+    """Images whose look-alikes or group lie in another split."""
+    conflicts: int
+    """Images whose look-alikes have another label."""
+    copies: int
+    """Images beyond the first of each cluster of look-alikes."""
+    fewest: int
+    """Labelled images of the label that has fewest."""
+    fewest_label: str
+    """Its name; empty without labels."""
+    unchecked: int
+    """Images that came before the checks existed and were not looked at yet."""
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    passed: bool
+    value: float
+    limit: float
+    weight: int
+    points: float
+    """0–1: how much of the weight counts towards the score."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    lines: tuple[Line, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(line.passed for line in self.lines)
+
+    @property
+    def score(self) -> int:
+        """Weighted, 0–100; 100 only where every line passes."""
+        total = sum(line.weight for line in self.lines)
+        found = 100 * sum(line.weight * line.points for line in self.lines) / total
+        return round(found) if self.passed else min(99, int(found))
+
+    @property
+    def failed(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if not line.passed)
+
+
+def judge(counts: Counts, rules: Rules) -> Gate:
+    """The gate's lines, the heaviest first."""
+    n = max(1, counts.images)
+    share = counts.copies / n
+    return Gate(
+        (
+            _most("leakage", counts.leaks, rules.most_leaks, 30, counts.leaks / n),
+            _most("conflicts", counts.conflicts, rules.most_conflicts, 20, counts.conflicts / n),
+            _most("copies", share, rules.most_twins, 15, share),
+            Line(
+                "per-label",
+                counts.fewest >= rules.least_per_label,
+                counts.fewest,
+                rules.least_per_label,
+                15,
+                min(1.0, counts.fewest / rules.least_per_label) if rules.least_per_label else 1.0,
+            ),
+            _most("unreadable", counts.unreadable, rules.most_unreadable, 10, counts.unreadable / n),
+            _most("unchecked", counts.unchecked, 0, 10, counts.unchecked / n),
+        )
+    )
+
+
+def _most(name: str, value: float, limit: float, weight: int, share: float) -> Line:
+    """A line that asks for at most `limit`. One that fails keeps at most half its points."""
+    passed = value <= limit
+    return Line(name, passed, value, limit, weight, 1.0 if passed else 0.5 * max(0.0, 1 - share))
+
+
+def title(line: Line) -> str:
+    return {
+        "leakage": _("Nothing is learnt from and tested with at once"),
+        "conflicts": _("Look-alikes have the same label"),
+        "copies": _("Few copies"),
+        "per-label": _("Enough images of every label"),
+        "unreadable": _("Every file can be read"),
+        "unchecked": _("Every image was checked"),
+    }[line.name]
+
+
+def said(line: Line, counts: Counts) -> str:
+    """The line's numbers in words."""
+    n = f"{line.value:,.0f}"
+    if line.name == "copies":
+        return _("{share} of the images are copies of another; {limit} are allowed.").format(
+            share=f"{line.value * 100:.1f} %", limit=f"{line.limit * 100:g} %"
+        )
+    if line.name == "per-label":
+        if not counts.fewest_label:
+            return _("There are no labels yet.")
+        return _("“{label}” has fewest: {n} labelled images; {limit} are asked for.").format(
+            label=counts.fewest_label, n=n, limit=f"{line.limit:g}"
+        )
+    if not line.value:
+        return _("None found.")
+    return {
+        "leakage": _("{n} images have a look-alike, or one of their group, in another split."),
+        "conflicts": _("{n} images have a look-alike with another label."),
+        "unreadable": _("{n} files cannot be read."),
+        "unchecked": _("{n} images were not looked at yet."),
+    }[line.name].format(n=n)
+
+
+def advice(line: Line) -> str:
+    """What to do where the line fails."""
+    return {
+        "leakage": _("Press “Put look-alikes on one side”: you see before what would move."),
+        "conflicts": _("Open them and give each group one label."),
+        "copies": _("Open the look-alikes and keep the best of each group."),
+        "per-label": _("Label more images of it, or remove the label."),
+        "unreadable": _("Remove these images, or upload them again."),
+        "unchecked": _("Press “Check now”."),
+    }[line.name]

@@ -1,0 +1,176 @@
+"""Stored. One-click fixes: look-alikes on one side of the split, copies removed. Shown before they are done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import audit, auth, themes
+from core.db.tables import image_clusters, image_features, train_data
+from core.image_filter import SPLITS
+from core.images import DELETE
+from core.quality import conditions
+from core.quality.findings import note
+from core.quality.twins import bonds_of
+from core.splits import SET_SPLIT
+from core.workbench import Workbench
+
+_image = train_data.c
+HOME = ("test", "valid", "train")
+"""Where a torn group goes: the test set never loses an image, so marks stay comparable."""
+
+
+@dataclass(frozen=True)
+class Move:
+    image_id: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Copies:
+    """One cluster of look-alikes: the image that stays, and those that would go."""
+
+    best: int
+    rest: tuple[int, ...]
+
+
+def moves(wb: Workbench, theme_id: int) -> list[Move]:
+    """What `one_side` would move, by image id. Raises NotFound."""
+    themes.get(wb, theme_id)
+    with wb.db.read() as connection:
+        return _moves(connection, theme_id)
+
+
+def one_side(wb: Workbench, actor: auth.User, theme_id: int) -> list[Move]:
+    """Move look-alikes and groups that lie in several splits into one: test where one is there, else valid.
+
+    The only way in which an image changes its split; what moved is in the audit log.
+    Raises NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.TRAINER)
+    theme = themes.get(wb, theme_id)
+
+    def work(connection: sa.Connection) -> list[Move]:
+        themes.lock(connection, theme_id)
+        found = _moves(connection, theme_id)
+        for split in SPLITS:
+            ids = [move.image_id for move in found if move.new == split]
+            if ids:
+                connection.execute(SET_SPLIT, {"split": split, "ids": ids, "now": datetime.now(UTC)})
+        if found:
+            counts = Counter(f"{move.old} → {move.new}" for move in found)
+            note(connection, theme, actor.id, "fix", {"kind": "leak", "images": len(found), "moved": counts})
+            detail = {"moves": [[move.image_id, move.old, move.new] for move in found]}
+            audit.record(connection, actor, "quality.one_side", f"theme {theme_id}", detail)
+        return found
+
+    return wb.db.write(work)
+
+
+def copies(wb: Workbench, theme_id: int) -> list[Copies]:
+    """Clusters of look-alikes that nobody said to keep, each with its best image. Raises NotFound.
+
+    Best is what was labelled and dealt before what was not, then the largest, then the sharpest.
+    """
+    themes.get(wb, theme_id)
+    with wb.db.read() as connection:
+        return _copies(connection, theme_id)
+
+
+def keep_best(
+    wb: Workbench, actor: auth.User, theme_id: int, clusters: Sequence[int] | None = None
+) -> list[int]:
+    """Remove the copies of each cluster but the best; with `clusters` only of those whose best is named.
+
+    Returns the ids of the removed images, whose rows stay as tombstones. Clusters whose images
+    have different labels are left alone: somebody must look first. Raises NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.TRAINER)
+    theme = themes.get(wb, theme_id)
+
+    def work(connection: sa.Connection) -> list[int]:
+        themes.lock(connection, theme_id)
+        chosen = _copies(connection, theme_id)
+        if clusters is not None:
+            wanted = set(clusters)
+            chosen = [each for each in chosen if each.best in wanted]
+        ids = sorted(image_id for each in chosen for image_id in each.rest)
+        if ids:
+            connection.execute(DELETE, {"ids": ids, "now": datetime.now(UTC)})
+            note(connection, theme, actor.id, "fix", {"kind": "twin", "images": len(ids)})
+            audit.record(
+                connection, actor, "image.delete", f"theme {theme_id}", {"images": ids, "copies": True}
+            )
+        return ids
+
+    return wb.db.write(work)
+
+
+def _moves(connection: sa.Connection, theme_id: int) -> list[Move]:
+    query = (
+        sa.select(_image.id, _image.split, _image.group_name, image_clusters.c.cluster_id)
+        .select_from(train_data)
+        .outerjoin(image_clusters, image_clusters.c.image_id == _image.id)
+        .where(
+            conditions.live(theme_id),
+            _image.split.is_not(None),
+            _image.label_id.is_not(None),
+            sa.or_(_image.group_name.is_not(None), image_clusters.c.cluster_id.is_not(None)),
+        )
+    )
+    rows = connection.execute(query).all()
+    bonds = bonds_of([(row.id, row.group_name, row.cluster_id) for row in rows])
+    splits: dict[int, set[str]] = {}
+    for row in rows:
+        if row.id in bonds:
+            splits.setdefault(bonds[row.id], set()).add(row.split)
+    home = {bond: next(split for split in HOME if split in found) for bond, found in splits.items()}
+    found = [
+        Move(row.id, row.split, home[bonds[row.id]])
+        for row in rows
+        if row.id in bonds and row.split != home[bonds[row.id]]
+    ]
+    return sorted(found, key=lambda move: move.image_id)
+
+
+def _copies(connection: sa.Connection, theme_id: int) -> list[Copies]:
+    query = (
+        sa.select(
+            image_clusters.c.cluster_id,
+            _image.id,
+            _image.label_id,
+            _image.split,
+            (_image.width * _image.height).label("pixels"),
+            image_features.c.sharpness,
+        )
+        .select_from(train_data)
+        .join(image_clusters, image_clusters.c.image_id == _image.id)
+        .outerjoin(image_features, image_features.c.image_id == _image.id)
+        .where(conditions.live(theme_id), conditions.finding("twin", theme_id))
+        .order_by(image_clusters.c.cluster_id, _image.id)
+    )
+    by_cluster: dict[int, list[Any]] = {}
+    for row in connection.execute(query):
+        by_cluster.setdefault(row.cluster_id, []).append(row)
+    found = []
+    for rows in by_cluster.values():
+        if len(rows) < 2 or len({row.label_id for row in rows if row.label_id is not None}) > 1:
+            continue
+        best = max(
+            rows,
+            key=lambda row: (
+                row.label_id is not None,
+                HOME[::-1].index(row.split) if row.split else -1,
+                row.pixels,
+                row.sharpness or 0.0,
+                -row.id,
+            ),
+        )
+        found.append(Copies(best.id, tuple(row.id for row in rows if row.id != best.id)))
+    return found

@@ -1,0 +1,159 @@
+"""Pure. Parallel data: is each target a translation of its source?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.quality.texts import lexicon
+from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
+from core.quality.texts.shingles import normal
+from core.texts.records import Record
+
+FDR = 0.1
+"""Of the pairs called shuffled, at most this share may be right after all, by the estimate of how many are wrong.
+
+That binds where few are wrong; else as many are called shuffled as are estimated to be. Measured on 10,000
+English and Japanese pairs with a quarter shuffled: see benchmarks/text_quality.py.
+"""
+LEAST_PAIRS = 1_000
+"""Fewer teach no lexicon."""
+LEAST_SEPARATION = 0.8
+"""Chance that a pair beats a chance pair, below which the lexicon has learnt nothing useful."""
+MOST_WRONG = 0.9
+"""Beyond this share of pairs no better than chance, what was learnt is chance itself."""
+LENGTH_FACTOR = 3.0
+LENGTH_SPREADS = 5.0
+"""A length is odd where it is beyond this factor of the usual ratio, and beyond so many spreads."""
+
+TOO_FEW = "Not checked: whether the pairs belong together; that takes {n} pairs and more."
+UNLEARNT = (
+    "Not checked: whether the pairs belong together; their words hardly go together at all, or are too few."
+)
+
+
+@dataclass(frozen=True)
+class Alignment(Result):
+    @property
+    def aligned(self) -> float:
+        """Share of the pairs without a severe finding, 0–1: what the gate asks for."""
+        return 1 - len(self.records(SEVERE)) / self.checked if self.checked else 1.0
+
+
+def check(records: Sequence[Record]) -> Alignment:
+    """Pairs that do not belong together, untranslated ones, odd lengths, lost numbers and links.
+
+    Records with empty sides are left to the check of format. `seed` of chance is fixed: same data, same answer.
+    """
+    places = [n for n, r in enumerate(records) if r.is_pair and r.prompt.strip() and r.answer.strip()]
+    sources = [records[n].prompt for n in places]
+    targets = [records[n].answer for n in places]
+    findings: list[Finding] = []
+    untranslated = np.array([_same(s, t) for s, t in zip(sources, targets, strict=True)], bool)
+    for row in np.flatnonzero(untranslated):
+        findings.append(
+            Finding(places[row], "output", "untranslated", SEVERE, "Source and target are the same text.")
+        )
+    shuffled, said = _shuffled(sources, targets)
+    for row in np.flatnonzero(shuffled & ~untranslated):
+        findings.append(
+            Finding(
+                places[row], "output", "misaligned", SEVERE, "The target is not a translation of its source."
+            )
+        )
+    for row in np.flatnonzero(odd_lengths(sources, targets) & ~shuffled):
+        findings.append(
+            Finding(
+                places[row],
+                "output",
+                "length-ratio",
+                HINT,
+                "The target is much longer or shorter than usual for its source.",
+            )
+        )
+    for number, source, target in zip(places, sources, targets, strict=True):
+        for kind, message in _lost(source, target):
+            findings.append(Finding(number, "output", kind, NOTABLE, message))
+    findings.sort(key=lambda finding: finding.record)
+    return Alignment(findings, len(records), said)
+
+
+def shuffled(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_]:
+    """Pairs that fit no better than chance. All False where there is too little to learn from."""
+    return _shuffled(sources, targets)[0]
+
+
+def _shuffled(sources: Sequence[str], targets: Sequence[str]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    none = np.zeros(len(sources), bool)
+    if len(sources) < LEAST_PAIRS:
+        return none, (TOO_FEW.format(n=LEAST_PAIRS),) if len(sources) else ()
+    scores = lexicon.scores(sources, targets)
+    chance, own = np.sort(scores.chance), scores.own
+    wrong = wrong_share(own, chance)
+    # a right pair beats chance, a wrong one is chance: P(own > chance) = (1 - wrong)·separation + wrong/2
+    beats = float(np.mean(np.searchsorted(chance, own) / len(chance)))
+    if wrong > MOST_WRONG or (beats - wrong / 2) / (1 - wrong) < LEAST_SEPARATION:
+        return none, (UNLEARNT,)
+    order = np.sort(own)
+    called = np.arange(1, len(own) + 1)
+    expected = wrong * len(own) * np.searchsorted(chance, order, side="right") / len(chance)
+    good = np.flatnonzero((expected >= (1 - FDR) * called) & (called <= wrong * len(own)))
+    return (own <= order[good[-1]]) if len(good) else none, ()
+
+
+def wrong_share(own: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
+    """Share of the pairs that are as chance ones are: those below a quantile q of chance, over q.
+
+    Right pairs seldom lie there, so this is little too high (Storey 2002 estimates true null hypotheses
+    so); of several quantiles the one with the lowest answer counts.
+    """
+    return min(1.0, *(float(np.mean(own <= np.quantile(chance, q))) / q for q in (0.5, 0.6, 0.7, 0.8)))
+
+
+def odd_lengths(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_]:
+    """Far from the median of log(target/source), in spreads of the data itself (1.4826 median deviations)."""
+    if not len(sources):
+        return np.zeros(0, bool)
+    ratio = np.array([np.log((len(t) + 5) / (len(s) + 5)) for s, t in zip(sources, targets, strict=True)])
+    off = np.abs(ratio - np.median(ratio))
+    spread = 1.4826 * np.median(off)
+    return off > max(np.log(LENGTH_FACTOR), LENGTH_SPREADS * spread)
+
+
+_URL = re.compile(r"https?://[^\s\u3000-\u9fff\uac00-\ud7a3<>\"']+|[\w.+-]+@[\w-]+\.[\w.-]+")
+_MARK = re.compile(r"\{\w*\}|%[sd]|</?[a-z][\w-]*/?>|\$\{\w+\}")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMERALS = re.compile(r"[〇一二三四五六七八九十百千万億兆零]|[일이삼사오육칠팔구십백천만억]|\d")
+
+
+def _lost(source: str, target: str) -> list[tuple[str, str]]:
+    """What has to be carried over word by word and was not: (kind, message)."""
+    found = []
+    if set(_URL.findall(source)) != set(_URL.findall(target)):
+        found.append(("lost-link", "A link or address stands on one side only."))
+    if sorted(_MARK.findall(source)) != sorted(_MARK.findall(target)):
+        found.append(("lost-mark", "A placeholder or tag stands on one side only."))
+    ours, theirs = _numbers(source), _numbers(target)
+    if ours != theirs and (
+        (ours and theirs and not ours & theirs) or (_long(ours - theirs) and not _NUMERALS.search(target))
+    ):
+        found.append(("lost-number", "A number of the source is not in the target."))
+    return found
+
+
+def _numbers(text: str) -> set[str]:
+    return {number.replace(",", "").rstrip(".") for number in _NUMBER.findall(normal(_URL.sub(" ", text)))}
+
+
+def _long(numbers: set[str]) -> bool:
+    """Small numbers may be written as words."""
+    return any(len(number) > 2 for number in numbers)
+
+
+def _same(source: str, target: str) -> bool:
+    letters = [c for c in normal(source) if c.isalpha()]
+    return len(letters) > 3 and letters == [c for c in normal(target) if c.isalpha()]
