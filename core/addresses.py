@@ -19,12 +19,19 @@ class Screen:
 SCREENS = (
     Screen("", "themes.py"),
     Screen("theme", "theme.py", in_menu=False),
+    Screen("overview", "overview.py", in_menu=False),
+    Screen("quality", "quality.py", in_menu=False),
+    Screen("team", "team.py", in_menu=False),
+    Screen("transfer", "transfer.py", role="labeler", in_menu=False),
     Screen("parameters", "parameters.py", in_menu=False),
     Screen("training", "training.py", in_menu=False),
     Screen("run", "run.py", in_menu=False),
     Screen("history", "history.py"),
     Screen("models", "models.py"),
     Screen("predict", "predict.py"),
+    Screen("ab", "ab.py"),
+    Screen("abtest", "abtest.py", in_menu=False),
+    Screen("duel", "duel.py", in_menu=False),
     Screen("users", "users.py", role="admin"),
     Screen("account", "account.py", in_menu=False),
 )
@@ -41,7 +48,10 @@ _REDIRECTS = tuple(
         (r"/theme/(\d{1,18})/training/history/?", "/history?theme={0}"),
         (r"/theme/(\d{1,18})/training/result/(\d{1,18})/?", "/run?run={1}"),
         (r"/theme/(\d{1,18})/inference/?", "/predict?theme={0}"),
-        (r"/(theme|parameters|training|run|history|models|predict|users|account)/", "/{0}"),
+        (
+            rf"/({'|'.join(screen.path for screen in SCREENS if screen.path)})/",
+            "/{0}",
+        ),
     )
 )
 

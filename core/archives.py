@@ -29,10 +29,11 @@ ENTRY_BYTES = 256
 """Bytes of a zip's list that one file may take on average."""
 CHUNK = MIB
 
-_IGNORED = re.compile(r"(^|/)(__MACOSX/|\.[^./]|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+IGNORED = re.compile(r"(^|/)(__MACOSX/|\.[^./]|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+"""What systems leave beside the files; nobody misses it."""
 _BAD_ARCHIVE = (
     zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, struct.error,
-    NotImplementedError, ValueError, RuntimeError,
+    NotImplementedError, ValueError, RuntimeError, OverflowError, IndexError,
 )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _zip(file: IO[bytes], size: int, limits: Limits) -> Iterator[Member | Refusa
         for info in archive.infolist():
             # ZipInfo cuts the name at a NUL; the original still has it.
             name = info.orig_filename
-            if info.is_dir() or _IGNORED.search(name):
+            if info.is_dir() or IGNORED.search(name):
                 continue
             try:
                 display, folders = split_name(name)
@@ -191,7 +192,7 @@ def _tar(stream: _Unpacked, limits: Limits) -> Iterator[Member | Refusal]:
             seen += 1
             if seen > 2 * limits.max_files:
                 raise _too_many_files(limits)
-            if info.isdir() or _IGNORED.search(info.name):
+            if info.isdir() or IGNORED.search(info.name):
                 continue
             try:
                 display, folders = split_name(info.name)

@@ -216,18 +216,21 @@ def sign_out(wb: Workbench, token: str | None) -> None:
         )
 
 
+_SIGNED_IN = (  # every request asks this, so it is built once
+    sa.select(users)
+    .join(sessions, sessions.c.user_id == users.c.id)
+    .where(sessions.c.token_hash == sa.bindparam("token"), sessions.c.expires_at > sa.bindparam("now"))
+    .where(users.c.active)
+)
+
+
 def user_of(wb: Workbench, token: str | None) -> User | None:
     """The person behind a session cookie or bearer token; None when it is unknown, over, or locked out."""
     if not token:
         return None
-    query = (
-        sa.select(users)
-        .join(sessions, sessions.c.user_id == users.c.id)
-        .where(sessions.c.token_hash == _digest(token), sessions.c.expires_at > datetime.now(UTC))
-        .where(users.c.active)
-    )
     with wb.db.read() as connection:
-        row = connection.execute(query).mappings().first()
+        bound = {"token": _digest(token), "now": datetime.now(UTC)}
+        row = connection.execute(_SIGNED_IN, bound).mappings().first()
     return _user(row) if row else None
 
 

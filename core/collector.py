@@ -13,18 +13,20 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
 import redis
 import sqlalchemy as sa
 
-from core import events, registry, serving
-from core.db.engine import bulk_insert, next_ids
+from core import events, registry, runs, serving, suggestion_jobs
+from core.ab import trials
+from core.aliases import Aliases
+from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
-from core.errors import Unavailable
 from core.events import ENDED, Event, Status, Type
+from core.quality import check_jobs
 from core.run_watch import Row, RunWatch, rows_where, unfinished
 from core.workbench import Workbench
 
@@ -37,8 +39,8 @@ GATHER_SECONDS = 0.1
 READ_COUNT = 5_000
 WATCH_SECONDS = 2.0
 """How often runs and deployments are looked after."""
-DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, Unavailable)
-"""Then a batch is kept and tried again as a whole."""
+GUARD_SECONDS = 60.0
+"""How often the guardrails of running A/B tests are looked at."""
 _HEAD = re.compile(rb'\{"run_id":\d+,"number":(\d+),')
 LEASE_KEY, LEASE_MS = "veritrain:collector", 10_000
 KEPT_TYPES = frozenset({Type.STATUS, Type.LOG, Type.CHECKPOINT, Type.ARTIFACT, Type.RESULT, Type.ERROR})
@@ -62,10 +64,15 @@ class Collector:
         self._last_id = "0"
         self._watched = 0.0
         self._behind: set[int] = set()
+        self._aliases = Aliases(wb)
+        self._asides: dict[str, threading.Thread] = {}
+        self._guarded = 0.0
 
     def stop(self) -> None:
         self._over.set()
         self.thread.join(timeout=10)
+        for thread in self._asides.values():
+            thread.join(timeout=10)
 
     # --- the loop -------------------------------------------------------------
 
@@ -101,7 +108,33 @@ class Collector:
             for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
                 self.take_in(row)
             self._watch.turn()
+            suggestion_jobs.tend(self.wb)
+            check_jobs.tend(self.wb)
             serving.sync(self.wb)
+            self._aside("aliases", self._aliases.turn)
+        if time.monotonic() - self._guarded >= GUARD_SECONDS:
+            self._guarded = time.monotonic()
+            self._aside("guardrails", self._watch_tests)
+
+    def _aside(self, name: str, work: Callable[[], None]) -> None:
+        """Do what may take seconds beside the collecting, never twice at once."""
+
+        def logged() -> None:
+            try:
+                work()
+            except Exception:
+                log.exception(name)
+
+        if name not in self._asides or not self._asides[name].is_alive():
+            self._asides[name] = threading.Thread(target=logged, name=f"collector-{name}", daemon=True)
+            self._asides[name].start()
+
+    def _watch_tests(self) -> None:
+        """Stop A/B tests that break a guardrail; the sums may take a second."""
+        if any(trial.plan.guardrails for trial in trials.running(self.wb)):
+            from core.ab import report  # brings statistics that an app without such tests need not hold
+
+            report.watch(self.wb)
 
     def _lease(self) -> bool:
         broker = self.wb.broker
@@ -264,7 +297,10 @@ def _write_events(connection: sa.Connection, wb: Workbench, row: Row, ordered: l
         elif event.type is Type.RESULT:
             changes["result"] = payload
             changes["mlflow_run_id"] = payload.get("mlflow_run_id")
-            registry.record(connection, wb.files, row, payload)
+            if row["kind"] == runs.KIND:
+                version_id = registry.record(connection, wb.files, row, payload)
+                if version_id is not None:
+                    suggestion_jobs.follow(connection, row, version_id)
         elif current and event.type is Type.STATUS:
             changes["status"] = payload["status"]
             if payload["status"] == Status.RUNNING and row["started_at"] is None:

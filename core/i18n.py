@@ -41,6 +41,11 @@ def negotiate(accept_language: str | None) -> str:
     return "en"
 
 
+def N_(message: str) -> str:
+    """Mark a message that is put into the reader's language later, where it is shown."""
+    return message
+
+
 def gettext(message: str) -> str:
     """`message` in the current language."""
     return _catalogue(_language.get()).gettext(message)

@@ -1,32 +1,33 @@
-"""Stored. Images of a theme: pages of them, their labels and the labels' history, counts, deletion."""
+"""Stored. Images of a theme: pages of them, counts, deletion. Labels are given in core.labelling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import numpy as np
 import sqlalchemy as sa
 
 from core import audit, auth, themes
 from core.archives import Refusal
-from core.db.engine import bulk_insert
-from core.db.tables import label_history, labels, train_data, users
+from core.db.engine import fetch_column
+from core.db.tables import train_data, users
 from core.errors import InvalidInput, NotFound
-from core.labels import labels_of
+from core.image_filter import SPLITS, Filter, labels_at, live
+from core.labelling import LIVE, MAX_CHANGES, Change, history, label, refuse_unknown
 from core.uploads import UploadReport, add, thumbnail_key
 from core.workbench import Workbench
 
 __all__ = [
-    "Change", "Image", "Page", "Refusal", "Statistics", "UploadReport",
-    "add", "delete", "get", "history", "label", "page", "statistics", "thumbnail_key",
+    "MAX_CHANGES", "SPLITS", "Change", "Filter", "Image", "Page", "Refusal", "Statistics", "UploadReport",
+    "add", "delete", "get", "history", "ids", "label", "page", "rows", "statistics", "thumbnail_key",
 ]  # fmt: skip
 
-SPLITS = ("train", "valid", "test")
-STATES = ("all", "labelled", "unlabelled")
 MAX_PAGE = 1_000
-MAX_CHANGES = 10_000
-"""Labels set by one call; the grid sends a few hundred at most."""
+EVERYTHING = Filter()
+AUDIT_BELOW = "08"
+"""Images whose SHA-256 is below this form the audit slice, 8 of 256."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class Image:
     labeled_at: datetime | None
     uploaded_by: str | None
     created_at: datetime
+    group_name: str | None
+    """Images of one group fall into one split."""
+    import_id: int | None
+    flag_note: str | None
+    """None where nobody flagged it as unsure; may be empty."""
+    suggested_label_id: int | None
+    suggested_confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -72,56 +80,61 @@ class Statistics:
     by_label_split: dict[int, dict[str | None, int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One entry of an image's history; a label is None where the image had or got none."""
-
-    at: datetime
-    user: str | None
-    before: str | None
-    after: str | None
-    source: str
+def in_audit_slice(image: Image) -> bool:
+    """True for 1 image in 32, chosen by its bytes: never labelled in bulk, so rates measured there are unbiased."""
+    return image.sha256 < AUDIT_BELOW
 
 
 def page(
     wb: Workbench,
     theme_id: int,
+    which: Filter = EVERYTHING,
     *,
-    state: str = "all",
-    label_id: int | None = None,
-    split: str | None = None,
     after: int | None = None,
     limit: int = 200,
 ) -> Page:
-    """One page of a theme's images. `split` is train, valid, test or `none` (not dealt yet).
+    """One page of the theme's images that fit, newest first whatever the filter's order.
 
-    Pages by key: an image that is added meanwhile never shifts the others. Raises InvalidInput.
+    Pages by key: an image that is added meanwhile never shifts the others.
     """
-    column = train_data.c
-    where = [column.theme_id == theme_id]
-    if state not in STATES:
-        raise InvalidInput("The filter “{state}” is not one of: {all}.", state=state, all=", ".join(STATES))
-    if state == "labelled":
-        where.append(column.label_id.is_not(None))
-    elif state == "unlabelled":
-        where.append(column.label_id.is_(None))
-    if label_id is not None:
-        where.append(column.label_id == label_id)
-    if split == "none":
-        where.append(column.split.is_(None))
-    elif split is not None:
-        if split not in SPLITS:
-            raise InvalidInput(
-                "The split “{split}” is not one of: {all}.", split=split, all=", ".join((*SPLITS, "none"))
-            )
-        where.append(column.split == split)
+    where = which.where(theme_id)
     if after is not None:
-        where.append(column.id < after)
+        where.append(train_data.c.id < after)
     limit = max(1, min(limit, MAX_PAGE))
     with wb.db.read() as connection:
-        found = _images(connection, where, limit + 1)
+        found = _images(connection, where, limit + 1, which.moment)
+        if which.moment is not None:
+            found = _as_of(connection, theme_id, found, which.moment)
     items = found[:limit]
     return Page(items, items[-1].id if len(found) > limit else None)
+
+
+def ids(wb: Workbench, theme_id: int, which: Filter = EVERYTHING) -> np.ndarray:
+    """Ids of all the theme's images that fit, int64, in the filter's order (`similar` excepted).
+
+    A million ids are 8 MB: with them a reader knows every position and asks for the rows it shows.
+    """
+    query = sa.select(train_data.c.id).where(*which.where(theme_id)).order_by(*which.order())
+    with wb.db.read() as connection:
+        return fetch_column(connection, query)
+
+
+def rows(wb: Workbench, theme_id: int, ids: Sequence[int], which: Filter = EVERYTHING) -> list[Image]:
+    """The theme's images with these ids, in the order given; those that are gone are left out.
+
+    Of `which` only the day counts, `at`: images and labels as they were then.
+    """
+    if len(ids) > MAX_PAGE:
+        raise InvalidInput(
+            "{n} images at once are too many; ask for at most {limit}.", n=len(ids), limit=MAX_PAGE
+        )
+    with wb.db.read() as connection:
+        where = [train_data.c.theme_id == theme_id, train_data.c.id.in_(ids)]
+        found = _images(connection, where, moment=which.moment)
+        if which.moment is not None:
+            found = _as_of(connection, theme_id, found, which.moment)
+    by_id = {image.id: image for image in found}
+    return [by_id[image_id] for image_id in dict.fromkeys(ids) if image_id in by_id]
 
 
 def get(wb: Workbench, theme_id: int, image_id: int) -> Image:
@@ -134,78 +147,6 @@ def find(wb: Workbench, image_id: int) -> Image:
     return _one(wb, image_id)
 
 
-def label(
-    wb: Workbench,
-    actor: auth.User,
-    theme_id: int,
-    changes: Sequence[tuple[int, int | None]],
-    source: str = "hand",
-) -> int:
-    """Set the label (None takes it away) of each image of (image id, label id); all or nothing.
-
-    Of several changes of one image the last counts; a change that changes nothing is not
-    written. Returns how many images changed, once that is on disk. Raises InvalidInput
-    naming the images or labels that the theme does not have.
-    """
-    auth.require(actor, auth.LABELER)
-    if len(changes) > MAX_CHANGES:
-        raise InvalidInput(
-            "{n} labels at once are too many; send at most {limit}.", n=len(changes), limit=MAX_CHANGES
-        )
-    wanted = dict(changes)
-    if not wanted:
-        themes.get(wb, theme_id)
-        return 0
-
-    def work(connection: sa.Connection) -> int:
-        themes.lock(connection, theme_id)
-        live = {label.id for label in labels_of(connection, theme_id)}
-        _refuse_unknown(
-            {label_id for label_id in wanted.values() if label_id is not None} - live,
-            "These labels are not in the theme; they may have been deleted: {ids}.",
-        )
-        current: dict[int, int | None] = {
-            row.id: row.label_id
-            for row in connection.execute(_LIVE, {"theme": theme_id, "ids": list(wanted)})
-        }
-        _refuse_unknown(
-            wanted.keys() - current.keys(),
-            "These images are not in the theme; they may have been deleted: {ids}.",
-        )
-        changed = [(i, to) for i, to in wanted.items() if current[i] != to]
-        if not changed:
-            return 0
-        now = datetime.now(UTC)
-        connection.execute(
-            _SET_LABEL,
-            {
-                "ids": [image_id for image_id, _ in changed],
-                "labels": [label_id for _, label_id in changed],
-                "user": actor.id,
-                "now": now,
-            },
-        )
-        bulk_insert(
-            connection,
-            label_history,
-            [
-                {
-                    "theme_id": theme_id,
-                    "image_id": image_id,
-                    "at": now,
-                    "user_id": actor.id,
-                    "from_label_id": current[image_id],
-                    "to_label_id": label_id,
-                    "source": source,
-                }
-                for image_id, label_id in changed
-            ],
-        )
-        return len(changed)
-
-    return wb.db.write(work)
-
-
 def delete(wb: Workbench, actor: auth.User, theme_id: int, ids: Sequence[int]) -> int:
     """Take images off the theme; their rows stay as tombstones for snapshots that used them.
 
@@ -216,12 +157,12 @@ def delete(wb: Workbench, actor: auth.User, theme_id: int, ids: Sequence[int]) -
 
     def work(connection: sa.Connection) -> int:
         themes.lock(connection, theme_id)
-        found = {row.id for row in connection.execute(_LIVE, {"theme": theme_id, "ids": wanted})}
-        _refuse_unknown(
+        found = {row.id for row in connection.execute(LIVE, {"theme": theme_id, "ids": wanted})}
+        refuse_unknown(
             set(wanted) - found, "These images are not in the theme; they may have been deleted: {ids}."
         )
         now = datetime.now(UTC)
-        connection.execute(_DELETE, {"ids": wanted, "now": now})
+        connection.execute(DELETE, {"ids": wanted, "now": now})
         audit.record(connection, actor, "image.delete", f"theme {theme_id}", {"images": wanted})
         return len(wanted)
 
@@ -251,51 +192,50 @@ def statistics(wb: Workbench, theme_id: int) -> Statistics:
     return Statistics(total, labelled, total - labelled, by_label, by_split, by_both)
 
 
-def history(wb: Workbench, image_id: int) -> list[Change]:
-    """Every label the image had, oldest first, with who and when."""
-    before, after = labels.alias("before"), labels.alias("after")
-    entry = label_history.c
-    query = (
-        sa.select(entry.at, users.c.name, before.c.name, after.c.name, entry.source)
-        .select_from(label_history)
-        .outerjoin(users, users.c.id == entry.user_id)
-        .outerjoin(before, before.c.id == entry.from_label_id)
-        .outerjoin(after, after.c.id == entry.to_label_id)
-        .where(entry.image_id == image_id)
-        .order_by(entry.id)
-    )
-    with wb.db.read() as connection:
-        return [Change(*row) for row in connection.execute(query)]
-
-
-# Arrays as one parameter: the statement is planned once and costs the same for one image and a thousand.
-_LIVE = sa.text(
-    "SELECT id, label_id FROM train_data WHERE theme_id = :theme AND deleted_at IS NULL"
-    " AND id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
-)
-_SET_LABEL = sa.text(
-    "UPDATE train_data SET label_id = change.label_id, updated_at = :now,"
-    " labeled_by = CASE WHEN change.label_id IS NULL THEN NULL ELSE CAST(:user AS BIGINT) END,"
-    " labeled_at = CASE WHEN change.label_id IS NULL THEN NULL ELSE CAST(:now AS TIMESTAMPTZ) END"
-    " FROM (SELECT unnest(CAST(:ids AS BIGINT[])) AS id, unnest(CAST(:labels AS BIGINT[])) AS label_id)"
-    " AS change WHERE train_data.id = change.id"
-)
-_DELETE = sa.text(
+DELETE = sa.text(
     "UPDATE train_data SET deleted_at = :now, updated_at = :now"
     " WHERE id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
 )
 
 
+def _as_of(connection: sa.Connection, theme_id: int, found: Sequence[Image], moment: datetime) -> list[Image]:
+    """The images with the labels they had; what is suggested or flagged has no history and is left out."""
+    then = labels_at(theme_id, moment).subquery()
+    query = (
+        sa.select(then.c.image_id, then.c.to_label_id, then.c.at, users.c.name)
+        .join(users, users.c.id == then.c.user_id, isouter=True)
+        .where(then.c.image_id.in_([image.id for image in found]), then.c.to_label_id.is_not(None))
+    )
+    labels = {row.image_id: row for row in connection.execute(query)}
+    unlabelled = {"label_id": None, "labeled_at": None, "labeled_by": None}
+    unknown = {"flag_note": None, "suggested_label_id": None, "suggested_confidence": None}
+    made = []
+    for image in found:
+        row = labels.get(image.id)
+        label = (
+            {"label_id": row.to_label_id, "labeled_at": row.at, "labeled_by": row.name} if row else unlabelled
+        )
+        made.append(replace(image, **label, **unknown))  # type: ignore[arg-type]
+    return made
+
+
 def _images(
-    connection: sa.Connection, where: Sequence[sa.ColumnElement[bool]], limit: int | None = None
+    connection: sa.Connection,
+    where: Sequence[sa.ColumnElement[bool]],
+    limit: int | None = None,
+    moment: datetime | None = None,
 ) -> list[Image]:
-    """Live images newest first. Rows are chosen by id before their columns are read: a third of the time."""
+    """Live images (of a moment where one is given), newest first.
+
+    Rows are chosen by id before their columns are read: a third of the time.
+    """
     column = train_data.c
-    chosen = sa.select(column.id).where(column.deleted_at.is_(None), *where)
+    chosen = sa.select(column.id).where(live(moment), *where)
     columns = [
         column.id, column.theme_id, column.file_name, column.image_path, column.sha256, column.phash,
         column.format, column.width, column.height, column.size, column.label_id, column.split,
-        column.labeled_by, column.labeled_at, column.uploaded_by, column.created_at,
+        column.labeled_by, column.labeled_at, column.uploaded_by, column.created_at, column.group_name,
+        column.import_id, column.flag_note, column.suggested_label_id, column.suggested_confidence,
     ]  # fmt: skip
     query = sa.select(*columns).where(
         column.id.in_(chosen.order_by(column.id.desc()).limit(limit).correlate(None))
@@ -325,9 +265,3 @@ def _one(wb: Workbench, image_id: int, *where: sa.ColumnElement[bool]) -> Image:
     if not found:
         raise NotFound("There is no image {id} here; it may have been deleted.", id=image_id)
     return found[0]
-
-
-def _refuse_unknown(ids: set[int], message: str) -> None:
-    if ids:
-        shown = ", ".join(map(str, sorted(ids)[:10]))
-        raise InvalidInput(message, ids=shown if len(ids) <= 10 else f"{shown} … ({len(ids)})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,14 @@ import scipy.fft
 from PIL import Image, ImageOps
 
 from core.errors import InvalidInput
+from core.looks import look
+from core.quality.measures import SIDE, Measures, measure
 from core.settings import MIB, Settings
 
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "GIF": "gif", "TIFF": "tif"}
 """Formats we accept, by Pillow's name, and the extension their files get in the store."""
-THUMBNAIL_SIDE = 256
-"""Pixels of a thumbnail's longer side; a smaller image is not enlarged."""
+THUMBNAIL_SIDES = (160, 256)
+"""Pixels of the thumbnails' longer sides, for small and large tiles; a smaller image is not enlarged."""
 THUMBNAIL_QUALITY = 80
 LARGE_PIXELS = 12_000_000
 """Above this many pixels images are decoded one at a time, so that memory stays bounded."""
@@ -52,8 +55,11 @@ class ImageInfo:
     sha256: str
     phash: str
     """64-bit perceptual hash in hex, the bits of imagehash.phash."""
-    thumbnail: bytes
-    """WebP, longer side at most THUMBNAIL_SIDE."""
+    look: bytes
+    """Vector of core.looks."""
+    measures: Measures
+    thumbnails: dict[int, bytes]
+    """WebP by THUMBNAIL_SIDES: longer side at most so many pixels. A tiny image has the largest alone."""
 
     @property
     def extension(self) -> str:
@@ -62,6 +68,52 @@ class ImageInfo:
 
 def inspect(data: bytes, limits: Limits, name: str = "file") -> ImageInfo:
     """Decode the file once in full. Raises InvalidInput with a sentence that names `name`."""
+    image = opened(data, limits, name)
+    kind = str(image.format)
+    if image.width * image.height > LARGE_PIXELS:
+        with _one_large:
+            decoded = _decode(image, name)
+    else:
+        decoded = _decode(image, name)
+    return ImageInfo(
+        format="JPEG" if kind == "MPO" else kind,
+        width=decoded.width,
+        height=decoded.height,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        phash=decoded.phash,
+        look=decoded.look,
+        measures=decoded.measures,
+        thumbnails=decoded.thumbnails,
+    )
+
+
+def check(data: bytes, limits: Limits, name: str = "file") -> None:
+    """Refuse what `inspect` refuses, without the hashes and thumbnails. Raises InvalidInput likewise."""
+    image = opened(data, limits, name)
+    with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        _load(image, name)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a second look at a stored file finds, the same as the first one found."""
+
+    phash: str
+    look: bytes
+    measures: Measures
+
+
+def look_again(data: bytes, limits: Limits, name: str = "file") -> Seen:
+    """What `inspect` measures, without hash and thumbnails. Raises InvalidInput for a file that cannot be read."""
+    image = opened(data, limits, name)
+    with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        decoded = _decode(image, name, thumbnails=False)
+    return Seen(decoded.phash, decoded.look, decoded.measures)
+
+
+def opened(data: bytes, limits: Limits, name: str = "file") -> Image.Image:
+    """What `inspect` refuses without decoding: size, type, pixels. Raises InvalidInput."""
     if not data:
         raise InvalidInput("“{name}” is empty (0 bytes).", name=name)
     if len(data) > limits.max_file_bytes:
@@ -74,21 +126,7 @@ def inspect(data: bytes, limits: Limits, name: str = "file") -> ImageInfo:
         raise _not_an_image(data, name) from None
     if image.width * image.height > limits.max_pixels:
         raise _too_many_pixels(name, limits)
-    kind = str(image.format)
-    if image.width * image.height > LARGE_PIXELS:
-        with _one_large:
-            width, height, phash, thumbnail = _decode(image, name)
-    else:
-        width, height, phash, thumbnail = _decode(image, name)
-    return ImageInfo(
-        format="JPEG" if kind == "MPO" else kind,
-        width=width,
-        height=height,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        phash=phash,
-        thumbnail=thumbnail,
-    )
+    return image
 
 
 def too_big(name: str, limit: int) -> InvalidInput:
@@ -119,30 +157,57 @@ def perceptual_hash(image: Image.Image) -> str:
     return np.packbits(spectrum > np.median(spectrum)).tobytes().hex()
 
 
-def _decode(image: Image.Image, name: str) -> tuple[int, int, str, bytes]:
-    width, height = image.size
+@dataclass(frozen=True)
+class _Decoded:
+    width: int
+    height: int
+    phash: str
+    look: bytes
+    measures: Measures
+    thumbnails: dict[int, bytes]
+
+
+def _load(image: Image.Image, name: str) -> tuple[Image.Image, int]:
+    """The image in a mode to be shown, and its EXIF orientation (1–8)."""
     try:
         # JPEG can decode at 1/2, 1/4 or 1/8 size; it still reads every byte, so a torn file is found.
-        image.draft(None, (2 * THUMBNAIL_SIDE, 2 * THUMBNAIL_SIDE))
+        image.draft(None, (2 * THUMBNAIL_SIDES[-1], 2 * THUMBNAIL_SIDES[-1]))
         image.load()
         orientation = _orientation(image)
-        image = to_display(image)
+        return to_display(image), orientation
     except Exception as error:  # as above
         raise InvalidInput("“{name}” is damaged or cut short; export or copy it again.", name=name) from error
+
+
+def _decode(image: Image.Image, name: str, *, thumbnails: bool = True) -> _Decoded:
+    width, height = image.size
+    image, orientation = _load(image, name)
     if orientation > 4:
         width, height = height, width
     if orientation > 1:
         image.getexif()[0x0112] = orientation
         image = ImageOps.exif_transpose(image)
     phash = perceptual_hash(image)
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    measures = measure(image)
+    made: dict[int, bytes] = {}
+    for side in reversed(THUMBNAIL_SIDES):
+        if made and max(image.size) <= side:
+            break  # the larger one is as small already
+        image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        if thumbnails:
+            made[side] = _webp(image)
+    return _Decoded(width, height, phash, look(image), measures, made)
+
+
+def _webp(image: Image.Image) -> bytes:
     out = io.BytesIO()
     options: dict[str, Any] = {"method": 0, "quality": THUMBNAIL_QUALITY}
-    if max(image.size) <= THUMBNAIL_SIDE // 4:
+    if max(image.size) <= 64:
         # A tiny picture is looked at enlarged, where lossy colour shows.
         options = {"method": 0, "lossless": True, "quality": 0}
     image.save(out, "WEBP", **options)
-    return width, height, phash, out.getvalue()
+    return out.getvalue()
 
 
 def _orientation(image: Image.Image) -> int:

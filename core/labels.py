@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -28,6 +28,7 @@ PALETTE = (
 )  # fmt: skip
 """Colours for labels, told apart by colour-blind people too (Okabe and Ito's, then Tol's muted ones)."""
 
+_NO_COLORS: Mapping[str, str] = {}
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -113,10 +114,12 @@ def labels_by_theme(connection: sa.Connection, theme_ids: Sequence[int]) -> dict
     return found
 
 
-def create_missing_labels(connection: sa.Connection, theme_id: int, names: Iterable[str]) -> list[Label]:
+def create_missing_labels(
+    connection: sa.Connection, theme_id: int, names: Iterable[str], colors: Mapping[str, str] = _NO_COLORS
+) -> list[Label]:
     """Add the labels that the theme lacks (names already checked), as far as MAX_LABELS allows.
 
-    Returns all live labels. The theme must be locked.
+    `colors` says the colour of some names. Returns all live labels. The theme must be locked.
     """
     live = list(labels_of(connection, theme_id))
     have = {label.name.casefold() for label in live}
@@ -127,7 +130,7 @@ def create_missing_labels(connection: sa.Connection, theme_id: int, names: Itera
             missing.append(name)
     missing = missing[: max(0, MAX_LABELS - len(live))]
     start = next_position(connection, theme_id)
-    return live + insert_labels(connection, theme_id, missing, start=start)
+    return live + insert_labels(connection, theme_id, missing, start=start, colors=colors)
 
 
 def insert_labels(
@@ -136,14 +139,14 @@ def insert_labels(
     names: Sequence[str],
     *,
     start: int,
-    color: str | None = None,
+    colors: Mapping[str, str] = _NO_COLORS,
 ) -> list[Label]:
-    """Rows for checked names at positions from `start`."""
+    """Rows for checked names at positions from `start`; `colors` says the colour of some of them."""
     if not names:
         return []
     ids = next_ids(connection, "labels_id_seq", len(names))
     made = [
-        Label(label_id, name, position, color or PALETTE[position % len(PALETTE)])
+        Label(label_id, name, position, colors.get(name, PALETTE[position % len(PALETTE)]))
         for position, (label_id, name) in enumerate(zip(ids, names, strict=True), start)
     ]
     now = datetime.now(UTC)

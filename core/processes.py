@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -31,10 +32,15 @@ STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies; elsewhere nothing happens."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere nothing happens.
+
+    `parent` is the process that started this one: where it is gone already, nobody would tell us.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if parent is not None and os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -82,7 +88,7 @@ class Child:
                 # A session of its own: a terminal's Ctrl-C reaches the supervisor alone, and whatever
                 # the process starts can be found by it, even after the process is gone.
                 start_new_session=True,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(die_with_parent, os.getpid()) if sys.platform == "linux" else None,
             )
         self._began = time.monotonic()
         self._again_at = None

@@ -14,12 +14,13 @@ from rq.registry import StartedJobRegistry
 
 from core import events
 from core.errors import Unavailable
-from core.spec import RunSpec
+from core.spec import JobSpec
 from core.workbench import Workbench
 
 TRAIN = "train"
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
+OTHER_ENTRIES = {"suggest": "jobs.suggest.run", "check": "jobs.check.run"}
 NO_TIMEOUT = -1
 """Trainings take as long as they take; RQ's default would end them after 180 s."""
 RESULT_SECONDS = 3_600
@@ -47,7 +48,7 @@ def ping(wb: Workbench) -> None:
         wb.broker.ping()
 
 
-def enqueue(wb: Workbench, spec: RunSpec, attempt: int) -> str:
+def enqueue(wb: Workbench, spec: JobSpec, attempt: int) -> str:
     """Put an attempt on the queue and let only it run from now on. Safe to repeat; returns RQ's job id."""
     job_id = f"run-{spec.run_id}-{attempt}"
     with reachable():
@@ -56,7 +57,7 @@ def enqueue(wb: Workbench, spec: RunSpec, attempt: int) -> str:
         if job_id in queue.get_job_ids():
             return job_id
         queue.enqueue_call(
-            ENTRY,
+            OTHER_ENTRIES.get(spec.kind, ENTRY),
             args=(spec.model_dump_json(), attempt),
             job_id=job_id,
             timeout=NO_TIMEOUT,

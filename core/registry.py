@@ -21,10 +21,9 @@ from core.db.tables import (
 )
 from core.errors import NotFound
 from core.files import FileStore
+from core.ledger import STAGING
 from core.spec import RunSpec
 from core.workbench import Workbench
-
-STAGING = "staging"
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,14 @@ def get(wb: Workbench, version_id: int) -> Version:
     return by_id(wb, {version_id})[version_id]
 
 
+def read(connection: sa.Connection, version_id: int) -> Version:
+    """The same within a transaction. Raises NotFound."""
+    row = connection.execute(_select().where(model_registry.c.id == version_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no model version {id}.", id=version_id)
+    return _version(row)
+
+
 def by_id(wb: Workbench, ids: set[int]) -> dict[int, Version]:
     """Several versions in one query. Raises NotFound naming the first that is missing."""
     with wb.db.read() as connection:
@@ -82,15 +89,16 @@ def of_run(wb: Workbench, run_id: int) -> Version | None:
 
 def record(
     connection: sa.Connection, files: FileStore, run: Mapping[Any, Any], result: dict[str, Any]
-) -> None:
+) -> int | None:
     """Write what a `result` event says of a new version: model, version, evaluations, the data it saw.
 
     Called by the collector within its transaction. Recording a run twice changes nothing.
+    Returns the new version's id, None where there is none.
     """
     run_id = run["id"]
     seen = sa.select(model_registry.c.id).where(model_registry.c.run_id == run_id)
     if connection.execute(seen).first() is not None or not result.get("model"):
-        return
+        return None
     spec = RunSpec.model_validate(run["spec"])
     now = datetime.now(UTC)
     name = result["model"]["name"]
@@ -124,6 +132,7 @@ def record(
     bulk_insert(
         connection, model_train_data, [{"version_id": version_id, **row} for row in manifest.to_pylist()]
     )
+    return version_id
 
 
 def _select() -> sa.Select[Any]:

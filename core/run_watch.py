@@ -14,7 +14,7 @@ from core import audit, events, queue, runs
 from core.db.tables import audit_log, finetuning_jobs, run_events
 from core.errors import VeritrainError
 from core.events import ENDED, Status, Type
-from core.spec import RunSpec
+from core.spec import job_spec
 from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class RunWatch:
             if not _still(connection, row):
                 return
         if state is None:
-            queue.enqueue(self.wb, RunSpec.model_validate(row["spec"]), row["attempt"])
+            queue.enqueue(self.wb, job_spec(row["spec"]), row["attempt"])
         else:
             self._lost(row)  # a worker took it and died before the job could speak
 
@@ -131,12 +131,14 @@ class RunWatch:
 
         if self.wb.db.write(work):
             log.warning("run %s lost its worker; attempt %s waits", run_id, attempt + 1)
-            queue.enqueue(self.wb, RunSpec.model_validate(row["spec"]), attempt + 1)
+            queue.enqueue(self.wb, job_spec(row["spec"]), attempt + 1)
 
 
 def unfinished(wb: Workbench) -> list[Row]:
-    """The rows of all runs that have not succeeded, failed or been cancelled."""
-    return rows_where(wb, finetuning_jobs.c.status.not_in([status.value for status in ENDED]))
+    """The rows of all jobs that were made ready for the queue and have not succeeded, failed or been cancelled."""
+    column = finetuning_jobs.c
+    going = column.status.not_in([status.value for status in ENDED])
+    return rows_where(wb, sa.and_(going, column.rq_job_id.is_not(None)))
 
 
 def rows_where(wb: Workbench, which: sa.ColumnElement[bool]) -> list[Row]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -17,11 +17,14 @@ from core.db.tables import snapshots as snapshot_rows
 from core.db.tables import themes as theme_rows
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.events import ENDED, Status, Type
+from core.quality import findings
 from core.spec import RunSpec, SnapshotRef
 from core.workbench import Workbench
 
 MAX_POINTS = 1_000
 """Points a chart draws per series; more cannot be told apart on a screen."""
+KIND: Literal["vision"] = "vision"
+"""Jobs of other kinds are no runs to a person: see core.suggestion_jobs."""
 MAX_HISTORY = 500
 
 
@@ -131,15 +134,20 @@ def preconditions(wb: Workbench, theme_id: int) -> list[tuple[VeritrainError, st
     return found
 
 
-def start(wb: Workbench, actor: auth.User, theme_id: int) -> Run:
+def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "") -> Run:
     """Freeze data and parameters and put a run on the queue.
 
-    Raises the first of `preconditions`, Unavailable when the queue is away; then nothing is left behind.
+    With `override`, an administrator's reason, also where the dataset gate fails; it stays in the log
+    of checks. Raises the first of `preconditions`, Conflict where the gate fails, Unavailable when the
+    queue is away; then nothing is left behind.
     """
     auth.require(actor, auth.TRAINER)
     for error, _fix in preconditions(wb, theme_id):
         raise error
     queue.ping(wb)
+    gate_failed = not findings.standing(wb, theme_id).gate.passed
+    if gate_failed:
+        findings.check_override(actor, override)
     theme = themes.get(wb, theme_id)
     snapshot = snapshots.freeze(wb, actor, theme_id)
     chosen, augmented = params.saved(wb.settings, theme_id)
@@ -150,7 +158,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> Run:
         [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
         spec = RunSpec(
             run_id=run_id,
-            kind="vision",
+            kind=KIND,
             theme_id=theme_id,
             theme_name=theme.name,
             model_name=f"veritrain-theme-{theme_id}",
@@ -177,6 +185,10 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> Run:
             )
         )
         audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": snapshot.hash})
+        if gate_failed:
+            findings.note(
+                connection, theme, actor.id, "override", {"reason": override.strip(), "run": run_id}
+            )
         return spec
 
     spec = wb.db.write(work)
@@ -350,6 +362,7 @@ def _select() -> sa.Select[Any]:
         .outerjoin(theme_rows, theme_rows.c.id == finetuning_jobs.c.theme_id)
         .outerjoin(users, users.c.id == finetuning_jobs.c.created_by)
         .outerjoin(snapshot_rows, snapshot_rows.c.id == finetuning_jobs.c.snapshot_id)
+        .where(finetuning_jobs.c.kind == KIND)
     )
 
 

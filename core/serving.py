@@ -9,17 +9,20 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 import redis
 import sqlalchemy as sa
 
 from core import archives, audit, auth, images_io, registry
-from core.db.engine import next_ids
+from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
 from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
 from core.i18n import gettext
@@ -33,6 +36,10 @@ CHUNK, CHUNK_BYTES = 32, 32 * MIB
 PREDICT_SECONDS = 120.0
 MAX_IMAGES = 1_000
 """Images of one prediction; the answers are held in memory."""
+IDLE_SECONDS = 2.0
+"""How long a connection to a model server is kept unused; the server itself ends one after five seconds."""
+RECENT_SECONDS = 1.0
+_RECENT: WeakKeyDictionary[Database, dict[int, tuple[float, Deployment | None]]] = WeakKeyDictionary()
 DOWN, UP, STARTING, RESTARTING, FAILED = "down", "up", "starting", "restarting", "failed"
 
 
@@ -93,6 +100,7 @@ def deploy(wb: Workbench, actor: auth.User, version_id: int) -> Deployment:
         return deployment_id
 
     deployment_id = wb.db.write(work)
+    _RECENT.pop(wb.db, None)
     _publish(wb)
     return get(wb, deployment_id)
 
@@ -111,6 +119,7 @@ def stop(wb: Workbench, actor: auth.User, deployment_id: int) -> Deployment:
         audit.record(connection, actor, "deployment.stop", f"deployment {deployment_id}")
 
     wb.db.write(work)
+    _RECENT.pop(wb.db, None)
     _publish(wb)
     return get(wb, deployment_id)
 
@@ -133,6 +142,26 @@ def deployments(wb: Workbench, theme_id: int | None = None, live_only: bool = Tr
         rows = connection.execute(query).mappings().all()
     known = {version.id: version for version in registry.versions(wb, theme_id)}
     return [_deployment(row, known[row["version_id"]]) for row in rows if row["version_id"] in known]
+
+
+def recent(wb: Workbench, version_id: int) -> Deployment | None:
+    """What serves a version, as it was at most a second ago, for what is asked many times a second.
+
+    What this process changes shows at once; a change by another replica within the second.
+    """
+    kept = _RECENT.setdefault(wb.db, {})
+    found = kept.get(version_id)
+    if found is None or time.monotonic() - found[0] > RECENT_SECONDS:
+        found = (time.monotonic(), _of_version(wb, version_id))
+        kept[version_id] = found
+    return found[1]
+
+
+def _of_version(wb: Workbench, version_id: int) -> Deployment | None:
+    query = sa.select(table).where(table.c.version_id == version_id, table.c.desired == UP)
+    with wb.db.read() as connection:
+        row = connection.execute(query.order_by(table.c.id.desc()).limit(1)).mappings().one_or_none()
+        return _deployment(row, registry.read(connection, version_id)) if row is not None else None
 
 
 def sync(wb: Workbench) -> None:
@@ -159,6 +188,7 @@ def sync(wb: Workbench) -> None:
                 )
 
         wb.db.write(work)
+        _RECENT.pop(wb.db, None)
 
 
 def predict(
@@ -172,35 +202,45 @@ def predict(
     InvalidInput for too many images.
     """
     auth.require(actor, auth.VIEWER)
-    deployment = get(wb, deployment_id)
+    return ask(wb, get(wb, deployment_id), files)
+
+
+def ask(wb: Workbench, deployment: Deployment, files: Iterable[tuple[str, bytes]]) -> list[Prediction]:
+    """The same, of a deployment that is at hand."""
     if deployment.status != UP or not deployment.url:
         raise Conflict("This model is not ready yet; wait until its state is “up”.")
     answers: list[Prediction] = []
     waiting: dict[int, bytes] = {}
-    with httpx.Client(timeout=PREDICT_SECONDS, trust_env=False) as client:
 
-        def send() -> None:
-            rows = _ask(client, str(deployment.url), list(waiting.values()))
-            for index, row in zip(waiting, rows, strict=True):
-                answers[index] = _answer(answers[index].name, row, deployment.version.labels)
-            waiting.clear()
+    def send() -> None:
+        rows = _ask(str(deployment.url), list(waiting.values()))
+        for index, row in zip(waiting, rows, strict=True):
+            answers[index] = _answer(answers[index].name, row, deployment.version.labels)
+        waiting.clear()
 
-        for name, data, refusal in _images(wb, files):
-            if len(answers) >= MAX_IMAGES:
-                raise InvalidInput(
-                    "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
-                )
-            if refusal is None:
-                waiting[len(answers)] = data
-            answers.append(Prediction(name, None, None, {}, refusal))
-            if len(waiting) >= CHUNK or sum(map(len, waiting.values())) >= CHUNK_BYTES:
-                send()
-        if waiting:
+    for name, data, refusal in _images(wb, files):
+        if len(answers) >= MAX_IMAGES:
+            raise InvalidInput(
+                "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
+            )
+        if refusal is None:
+            waiting[len(answers)] = data
+        answers.append(Prediction(name, None, None, {}, refusal))
+        if len(waiting) >= CHUNK or sum(map(len, waiting.values())) >= CHUNK_BYTES:
             send()
+    if waiting:
+        send()
     return answers
 
 
-def _ask(client: httpx.Client, url: str, batch: list[bytes]) -> list[dict[str, Any]]:
+@cache
+def _client() -> httpx.Client:
+    """One for the process: making one costs 20 ms, and its connections to the model servers stay open."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
+    return httpx.Client(timeout=PREDICT_SECONDS, trust_env=False, limits=limits)
+
+
+def _ask(url: str, batch: list[bytes]) -> list[dict[str, Any]]:
     body = {
         "dataframe_split": {
             "columns": ["image"],
@@ -208,7 +248,7 @@ def _ask(client: httpx.Client, url: str, batch: list[bytes]) -> list[dict[str, A
         }
     }
     try:
-        answer = client.post(f"{url}/invocations", json=body)
+        answer = _client().post(f"{url}/invocations", json=body)
     except httpx.HTTPError as error:
         raise Unavailable(
             "The model server does not answer; it is restarted by itself. Try again."
@@ -249,7 +289,7 @@ def _images(wb: Workbench, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple
 
 def _refusal(wb: Workbench, name: str, data: bytes) -> str | None:
     try:
-        images_io.inspect(data, images_io.Limits.of(wb.settings), name)
+        images_io.check(data, images_io.Limits.of(wb.settings), name)
     except VeritrainError as error:
         return error.text(gettext)
     return None

@@ -44,6 +44,8 @@ class Settings:
     max_pixels: int
     session_days: int
     workers: int
+    import_roots: tuple[Path, ...]
+    """Folders of the server that imports may read; none unless set."""
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -98,4 +100,7 @@ class Settings:
             max_pixels=number("VERITRAIN_MAX_MEGAPIXELS", 50) * 1_000_000,
             session_days=number("VERITRAIN_SESSION_DAYS", 14),
             workers=number("VERITRAIN_WORKERS", 1),
+            import_roots=tuple(
+                Path(root).resolve() for root in env.get("VERITRAIN_IMPORT_ROOTS", "").split(":") if root
+            ),
         )

@@ -1,4 +1,4 @@
-"""Pure. The run specification: everything a job needs, frozen when the run starts.
+"""Pure. The specification of a job: everything it needs, frozen when it starts.
 
 A job is a pure function of its spec plus the files it names. The same JSON is kept in
 `finetuning_jobs.spec`, travels on the queue, and lies beside the run as `spec.json`.
@@ -6,6 +6,7 @@ A job is a pure function of its spec plus the files it names. The same JSON is k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -43,3 +44,44 @@ class RunSpec(_Frozen):
     auguments: dict[str, Any]  # core.params.Auguments, resolved
     code: CodeVersion
     created_by: str
+
+
+class VersionRef(_Frozen):
+    id: int  # model_registry.id
+    uri: str  # models:/name/version
+
+
+class SuggestSpec(_Frozen):
+    """One job that suggests labels. `labels` and `label_ids` are in the order of the model's outputs."""
+
+    run_id: int
+    kind: Literal["suggest"]
+    theme_id: int
+    version: VersionRef
+    labels: tuple[str, ...]
+    label_ids: tuple[int, ...]
+    manifest: str  # key in the file store
+    code: CodeVersion | None
+    created_by: str
+
+
+class CheckSpec(_Frozen):
+    """One job that checks a theme's images."""
+
+    run_id: int
+    kind: Literal["check"]
+    theme_id: int
+    manifest: str  # key in the file store, see core.quality.check_files
+    max_file_bytes: int
+    max_pixels: int
+    code: CodeVersion | None
+    created_by: str
+
+
+JobSpec = RunSpec | SuggestSpec | CheckSpec
+_KINDS: Mapping[str, type[JobSpec]] = {"suggest": SuggestSpec, "check": CheckSpec}
+
+
+def job_spec(raw: Mapping[str, Any]) -> JobSpec:
+    """The specification of any kind of job. Raises pydantic's ValidationError."""
+    return _KINDS.get(raw["kind"], RunSpec).model_validate(raw)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from core import audit, auth, themes
-from core.db.tables import labels, snapshots, train_data
+from core.db.tables import image_clusters, labels, snapshots, train_data
 from core.errors import InvalidInput
 from core.images import SPLITS
+from core.quality import intake
+from core.quality.twins import bonds_of
 from core.workbench import Workbench
 
 RATIOS = (0.70, 0.15, 0.15)
@@ -31,6 +33,8 @@ class SplitReport:
     """Labelled images that had one before and kept it."""
     unlabelled: int
     """Images without a label, which wait until they have one."""
+    torn: int = 0
+    """Images left out because what belongs with them lies in two splits already: a finding to repair."""
 
 
 def split(
@@ -47,7 +51,8 @@ def split(
     images or more gets one into each split that has a share, as far as its new images allow.
     The same images, ratios and seed give the same split in any installation. An image keeps
     its split; only where uploaded folders brought no valid at all is it taken from train, once,
-    before the first training.
+    before the first training. Images of one group, and images that look nearly the same, fall into
+    one split, that of those which have one.
     Raises InvalidInput, NotFound, NotAllowed.
     """
     auth.require(actor, auth.TRAINER)
@@ -56,11 +61,20 @@ def split(
         raise InvalidInput(
             "The seed is {seed}; set it to a whole number from 0 to {high}.", seed=seed, high=MAX_SEED
         )
+    intake.catch_up(wb, theme_id)
     column = train_data.c
     query = (
-        sa.select(column.id, column.sha256, column.split, labels.c.name)
+        sa.select(
+            column.id,
+            column.sha256,
+            column.split,
+            labels.c.name,
+            column.group_name,
+            image_clusters.c.cluster_id,
+        )
         .select_from(train_data)
         .outerjoin(labels, labels.c.id == column.label_id)
+        .outerjoin(image_clusters, image_clusters.c.image_id == column.id)
         .where(column.theme_id == theme_id, column.deleted_at.is_(None))
     )
 
@@ -68,11 +82,19 @@ def split(
         themes.lock(connection, theme_id)
         have: dict[str, dict[str, int]] = {}
         fresh: dict[str, list[tuple[str, int]]] = {}
+        groups: dict[int, _Group] = {}
         learning: dict[str, list[tuple[str, int]]] = {}
         kept = unlabelled = 0
-        for image_id, sha256, old, label in connection.execute(query):
+        rows = connection.execute(query).all()
+        bonds = bonds_of([(row.id, row.group_name, row.cluster_id) for row in rows])
+        for image_id, sha256, old, label, _, _ in rows:
+            group = bonds.get(image_id)
+            if group is not None and old is not None and label is not None:
+                groups.setdefault(group, _Group()).splits.add(old)
             if label is None:
                 unlabelled += 1
+            elif old is None and group is not None:
+                groups.setdefault(group, _Group()).members.append((sha256, image_id, label))
             elif old is None:
                 fresh.setdefault(label, []).append((sha256, image_id))
             else:
@@ -81,20 +103,28 @@ def split(
                 counts[old] = counts.get(old, 0) + 1
                 if old == "train":
                     learning.setdefault(label, []).append((sha256, image_id))
-        dealt: dict[str, list[int]] = {name: [] for name in SPLITS}
+        torn = sum(len(group.members) for group in groups.values() if len(group.splits) > 1)
+        whole = [group for group in groups.values() if len(group.splits) <= 1]
+        dealt = _deal_groups(whole, have, shares, seed)
         for label, images in fresh.items():
             plan = shares_of(len(images), have.get(label, {}), shares, f"{seed}:{label}")
             order = iter(sorted(images, key=lambda image: _shuffle(seed, image[0])))
             for name in SPLITS:
                 dealt[name] += [next(order)[1] for _ in range(plan[name])]
-        if not fresh and shares[1] and not any(counts.get("valid") for counts in have.values()):
+        if (
+            not fresh
+            and not any(dealt.values())
+            and shares[1]
+            and not any(counts.get("valid") for counts in have.values())
+        ):
             dealt["valid"] = _valid_from_train(connection, theme_id, learning, shares, seed)
             kept -= len(dealt["valid"])
         now = datetime.now(UTC)
         for name, ids in dealt.items():
             if ids:
-                connection.execute(_SET_SPLIT, {"split": name, "now": now, "ids": ids})
-        report = SplitReport(shares, seed, {name: len(ids) for name, ids in dealt.items()}, kept, unlabelled)
+                connection.execute(SET_SPLIT, {"split": name, "now": now, "ids": ids})
+        counts = {name: len(ids) for name, ids in dealt.items()}
+        report = SplitReport(shares, seed, counts, kept, unlabelled, torn)
         if any(report.dealt.values()):
             audit.record(
                 connection,
@@ -106,6 +136,43 @@ def split(
         return report
 
     return wb.db.write(work)
+
+
+@dataclass
+class _Group:
+    """Images that belong together: views of one thing, frames of one film, copies."""
+
+    splits: set[str] = field(default_factory=set)
+    """Of those that were dealt before."""
+    members: list[tuple[str, int, str]] = field(default_factory=list)
+    """(hash, id, label) of those that were not."""
+
+
+def _deal_groups(
+    groups: list[_Group], have: dict[str, dict[str, int]], ratios: Sequence[float], seed: int
+) -> dict[str, list[int]]:
+    """Ids by split, each group whole, where its commonest label lacks most; `have` is counted up."""
+    dealt: dict[str, list[int]] = {name: [] for name in SPLITS}
+    waiting = [group for group in groups if group.members]
+    # Large groups first: small ones then even out what these left.
+    waiting.sort(key=lambda group: (-len(group.members), _shuffle(seed, min(group.members)[0])))
+    totals = {label: sum(counts.values()) for label, counts in have.items()}
+    for group in waiting:
+        for _, _, label in group.members:
+            totals[label] = totals.get(label, 0) + 1
+    for group in waiting:
+        labels = [label for _, _, label in group.members]
+        label = min(set(labels), key=lambda each: (-labels.count(each), each))
+        counts = have.get(label, {})
+        split = next(iter(group.splits), None) or max(
+            (name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0),
+            key=lambda name: ratios[SPLITS.index(name)] * totals[label] - counts.get(name, 0),
+        )
+        dealt[split] += [image_id for _, image_id, _ in group.members]
+        for each in labels:
+            of = have.setdefault(each, {})
+            of[split] = of.get(split, 0) + 1
+    return dealt
 
 
 def _valid_from_train(
@@ -183,7 +250,7 @@ def _shuffle(seed: int, text: str) -> bytes:
     return hashlib.sha256(f"{seed}:{text}".encode()).digest()
 
 
-_SET_SPLIT = sa.text(
+SET_SPLIT = sa.text(
     "UPDATE train_data SET split = :split, updated_at = :now"
     " WHERE id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
 )

@@ -40,6 +40,7 @@ from core.workbench import Workbench
 
 MAX_NAME = 200
 MAX_DESCRIPTION = 10_000
+_TRAINS = finetuning_jobs.c.kind.not_in(("suggest", "check"))
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def cards(wb: Workbench, search: str = "") -> list[ThemeCard]:
         .where(train_data.c.deleted_at.is_(None))
         .group_by(train_data.c.theme_id)
     )
-    newest = sa.select(sa.func.max(finetuning_jobs.c.id)).group_by(finetuning_jobs.c.theme_id)
+    newest = sa.select(sa.func.max(finetuning_jobs.c.id)).where(_TRAINS).group_by(finetuning_jobs.c.theme_id)
     job = finetuning_jobs.c
     runs = sa.select(job.theme_id, job.id, job.status, job.created_at, job.started_at, job.ended_at).where(
         job.id.in_(newest)
@@ -200,6 +201,7 @@ def delete(wb: Workbench, actor: auth.User, theme_id: int, *, confirm_name: str)
         running = connection.execute(
             sa.select(sa.func.min(finetuning_jobs.c.id)).where(
                 finetuning_jobs.c.theme_id == theme_id,
+                _TRAINS,
                 finetuning_jobs.c.status.not_in([status.value for status in ENDED]),
             )
         ).scalar_one()
@@ -243,7 +245,11 @@ def add_label(
         theme = _get(connection, theme_id)
         _refuse_label(theme, name)
         [label] = insert_labels(
-            connection, theme_id, [name], start=next_position(connection, theme_id), color=color
+            connection,
+            theme_id,
+            [name],
+            start=next_position(connection, theme_id),
+            colors={} if color is None else {name: color},
         )
         audit.record(
             connection, actor, "label.create", f"theme {theme_id}", {"label": label.id, "name": name}
@@ -372,7 +378,7 @@ def _what_goes(connection: sa.Connection, theme_id: int) -> dict[str, int]:
         "labels": count(
             sa.select(labels.c.id).where(labels.c.theme_id == theme_id, labels.c.deleted_at.is_(None))
         ),
-        "runs": count(sa.select(finetuning_jobs.c.id).where(finetuning_jobs.c.theme_id == theme_id)),
+        "runs": count(sa.select(finetuning_jobs.c.id).where(finetuning_jobs.c.theme_id == theme_id, _TRAINS)),
         "models": count(
             sa.select(model_registry.c.id)
             .join(models, models.c.id == model_registry.c.model_id)

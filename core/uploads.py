@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from core import archives, audit, auth, images_io, themes
 from core.archives import Member, Refusal
 from core.db.engine import bulk_insert, next_ids
-from core.db.tables import label_history, train_data
+from core.db.tables import image_features, label_history, train_data
 from core.errors import InvalidInput
 from core.files import FileStore, content_key
 from core.images_io import ImageInfo
 from core.labels import create_missing_labels, label_name, labels_of
+from core.quality import intake as quality
 from core.settings import MIB
 from core.workbench import Workbench
 
@@ -82,7 +83,7 @@ class _Options:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class Stored:
     """A file that is in the store and waits for its row."""
 
     name: str
@@ -117,7 +118,7 @@ def add(
     themes.get(wb, theme_id)
     options = _Options(label_from_folder, split_from_folder, create_labels, source)
     report = UploadReport()
-    batch: list[_Stored] = []
+    batch: list[Stored] = []
 
     def flush() -> None:
         if not batch:
@@ -130,6 +131,7 @@ def add(
         for index in result.duplicates:
             report.duplicate(names[index])
         batch.clear()
+        quality.catch_up(wb, theme_id)
 
     failure: list[Exception] = []
 
@@ -140,7 +142,7 @@ def add(
         except Exception as error:
             failure.append(error)
 
-    for outcome in _decoded(wb.files, until_failure(), images_io.Limits.of(wb.settings)):
+    for outcome in decoded(wb.files, until_failure(), images_io.Limits.of(wb.settings)):
         if isinstance(outcome, Refusal):
             report.refuse(outcome)
             continue
@@ -204,14 +206,14 @@ def _open(name: str, source: Source, limits: archives.Limits) -> Iterator[Member
         file.close()
 
 
-def _decoded(
+def decoded(
     files: FileStore, members: Iterator[Member | Refusal], limits: images_io.Limits
-) -> Iterator[_Stored | Refusal]:
+) -> Iterator[Stored | Refusal]:
     """Decode and store on all cores, in the order given."""
-    pending: deque[tuple[Refusal | Future[_Stored | Refusal], int]] = deque()
+    pending: deque[tuple[Refusal | Future[Stored | Refusal], int]] = deque()
     held = 0
 
-    def oldest() -> _Stored | Refusal:
+    def oldest() -> Stored | Refusal:
         nonlocal held
         outcome, size = pending.popleft()
         held -= size
@@ -229,24 +231,24 @@ def _decoded(
         yield oldest()
 
 
-def _store(files: FileStore, member: Member, limits: images_io.Limits) -> _Stored | Refusal:
+def _store(files: FileStore, member: Member, limits: images_io.Limits) -> Stored | Refusal:
     try:
         info = images_io.inspect(member.data, limits, member.name)
     except InvalidInput as error:
         return Refusal(member.name, error)
     key = content_key(info.sha256, "images", info.extension)
-    thumbnail = thumbnail_key(info.sha256)
     # The same bytes under the same name: what is there already need not be written again.
     if files.size(key) != info.size:
         files.write(key, member.data)
-    if files.size(thumbnail) != len(info.thumbnail):
-        files.write(thumbnail, info.thumbnail)
-    return _Stored(member.name, member.folders, info, key)
+    for side, thumbnail in info.thumbnails.items():
+        if files.size(thumbnail_key(info.sha256, side)) != len(thumbnail):
+            files.write(thumbnail_key(info.sha256, side), thumbnail)
+    return Stored(member.name, member.folders, info, key)
 
 
-def thumbnail_key(sha256: str) -> str:
-    """Where the thumbnail of the image with this hash lies."""
-    return content_key(sha256, "thumbs", "webp", suffix=f"-{images_io.THUMBNAIL_SIDE}")
+def thumbnail_key(sha256: str, side: int) -> str:
+    """Where the thumbnail of the image with this hash lies; `side` is one of images_io.THUMBNAIL_SIDES."""
+    return content_key(sha256, "thumbs", "webp", suffix=f"-{side}")
 
 
 @dataclass(frozen=True)
@@ -257,11 +259,11 @@ class _Inserted:
 
 
 def _insert(
-    connection: sa.Connection, actor: auth.User, theme_id: int, batch: list[_Stored], options: _Options
+    connection: sa.Connection, actor: auth.User, theme_id: int, batch: list[Stored], options: _Options
 ) -> _Inserted:
     themes.lock(connection, theme_id)
     have = _known(connection, theme_id, [stored.info.sha256 for stored in batch])
-    fresh: list[_Stored] = []
+    fresh: list[Stored] = []
     duplicates: list[int] = []
     for index, stored in enumerate(batch):
         if stored.info.sha256 in have:
@@ -269,7 +271,10 @@ def _insert(
         else:
             have.add(stored.info.sha256)
             fresh.append(stored)
-    places = [_places(stored.folders, options) for stored in fresh]
+    places = [
+        places_of(stored.folders, label=options.label_from_folder, split=options.split_from_folder)
+        for stored in fresh
+    ]
     by_name, created = _labels(connection, theme_id, [folder for folder, _ in places], options)
     label_ids = [by_name.get(folder.casefold()) if folder else None for folder, _ in places]
     now = datetime.now(UTC)
@@ -300,6 +305,19 @@ def _insert(
             for image_id, stored, label_id, (_, split) in zip(ids, fresh, label_ids, places, strict=True)
         ],
     )
+    bulk_insert(
+        connection,
+        image_features,
+        [
+            {
+                "image_id": image_id,
+                "theme_id": theme_id,
+                "look": stored.info.look,
+                **stored.info.measures.as_row(),
+            }
+            for image_id, stored in zip(ids, fresh, strict=True)
+        ],
+    )
     history = [
         {
             "theme_id": theme_id,
@@ -314,6 +332,7 @@ def _insert(
         if label_id is not None
     ]
     bulk_insert(connection, label_history, history)
+    quality.take_in(connection, theme_id, ids)
     return _Inserted(duplicates, len(history), created)
 
 
@@ -325,21 +344,21 @@ def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> set[s
     return set(connection.execute(query, {"theme": theme_id, "hashes": hashes}).scalars())
 
 
-def _places(folders: tuple[str, ...], options: _Options) -> tuple[str | None, str | None]:
+def places_of(folders: tuple[str, ...], *, label: bool, split: bool) -> tuple[str | None, str | None]:
     """(name of the folder that says the label, split) of a file that lay in `folders`."""
     rest = list(folders)
-    split = None
-    if options.split_from_folder:
+    part = None
+    if split:
         for index, folder in enumerate(rest):
             if folder.casefold() in SPLIT_FOLDERS:
-                split = SPLIT_FOLDERS[rest.pop(index).casefold()]
+                part = SPLIT_FOLDERS[rest.pop(index).casefold()]
                 break
-    if not options.label_from_folder or not rest:
-        return None, split
+    if not label or not rest:
+        return None, part
     try:
-        return label_name(rest[-1]), split
+        return label_name(rest[-1]), part
     except InvalidInput:  # a folder whose name cannot be a label's says nothing
-        return None, split
+        return None, part
 
 
 def _labels(

@@ -10,12 +10,9 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from core.i18n import N_ as N_
+
 Kind = Literal["int", "float", "bool", "choice", "text", "numbers"]
-
-
-def N_(message: str) -> str:
-    """Marks a gettext message that is translated where it is shown."""
-    return message
 
 
 class Group(BaseModel):

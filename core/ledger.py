@@ -1,0 +1,199 @@
+"""Stored. The registry's ledger: every change of a stage, who, when and why, appended and never changed.
+
+Each entry holds the hash of the one before it, so an entry that is changed, removed or slipped in
+breaks the chain (`verify`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import auth
+from core.db.engine import next_ids
+from core.db.tables import model_registry, models
+from core.db.tables import registry_ledger as table
+from core.workbench import Workbench
+
+STAGING, PRODUCTION, ARCHIVED = STAGES = ("staging", "production", "archived")
+FIRST = "0" * 64
+"""What stands as the hash before the first entry."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One decision."""
+
+    id: int
+    model_id: int
+    version_id: int
+    at: datetime
+    actor_id: int
+    actor: str
+    """Name of the person at that moment."""
+    from_stage: str
+    to_stage: str
+    reason: str
+    evidence: dict[str, Any]
+    evidence_hash: str
+    """SHA-256 of the evidence as JSON with sorted keys."""
+    previous_hash: str
+    hash: str
+    """SHA-256 of everything above as JSON with sorted keys, the evidence by its hash."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not add up: `kind` is evidence | hash | chain | stage."""
+
+    kind: str
+    entry_id: int | None
+    version_id: int
+
+
+def lock(connection: sa.Connection) -> datetime:
+    """Within a transaction: nobody else decides until it ends. DuckDB's one writer needs no lock.
+
+    Returns the moment of what is decided in it: now, but never before the last entry.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("LOCK TABLE registry_ledger IN SHARE ROW EXCLUSIVE MODE"))
+    last = connection.execute(sa.select(sa.func.max(table.c.at))).scalar()
+    now = datetime.now(UTC)
+    return now if last is None else max(now, last.astimezone(UTC))
+
+
+def append(
+    connection: sa.Connection,
+    at: datetime,
+    actor: auth.User,
+    version: tuple[int, int],
+    stages: tuple[str, str],
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> Entry:
+    """Write one decision about `version` (its model's id, its own id) in the transaction that holds `lock`.
+
+    `at` is the moment that `lock` gave. Raises ValueError for evidence with NaN or infinity, which JSON cannot say.
+    """
+    newest = sa.select(table.c.hash).order_by(table.c.id.desc()).limit(1)
+    previous = connection.execute(newest).scalar()
+    [entry_id] = next_ids(connection, "registry_ledger_id_seq", 1)
+    kept = json.loads(_canonical(evidence))
+    fields: dict[str, Any] = {
+        "id": entry_id,
+        "model_id": version[0],
+        "version_id": version[1],
+        "at": at,
+        "actor_id": actor.id,
+        "actor": actor.name,
+        "from_stage": stages[0],
+        "to_stage": stages[1],
+        "reason": reason,
+        "evidence": kept,
+        "evidence_hash": _digest(kept),
+        "previous_hash": previous or FIRST,
+    }
+    entry = Entry(**fields, hash=_hash(fields))
+    connection.execute(table.insert().values(**asdict(entry)))
+    return entry
+
+
+def entries(wb: Workbench, model_id: int | None = None, version_id: int | None = None) -> list[Entry]:
+    """Decisions in their order, the first one first; of one model or one version."""
+    query = sa.select(table).order_by(table.c.id)
+    if model_id is not None:
+        query = query.where(table.c.model_id == model_id)
+    if version_id is not None:
+        query = query.where(table.c.version_id == version_id)
+    with wb.db.read() as connection:
+        return [Entry(**row) for row in connection.execute(query).mappings()]
+
+
+def production_on(wb: Workbench, model_id: int, at: datetime) -> int | None:
+    """Id of the version that was in production at a moment; None where none was."""
+    query = (
+        sa.select(table.c.version_id, table.c.from_stage, table.c.to_stage)
+        .where(table.c.model_id == model_id, table.c.at <= at)
+        .where((table.c.from_stage == PRODUCTION) | (table.c.to_stage == PRODUCTION))
+        .order_by(table.c.id.desc())
+        .limit(1)
+    )
+    with wb.db.read() as connection:
+        last = connection.execute(query).one_or_none()
+    return int(last.version_id) if last is not None and last.to_stage == PRODUCTION else None
+
+
+def verify(wb: Workbench) -> list[Problem]:
+    """Recompute every hash, the chain, and each version's stage from the ledger; nothing found is a sound ledger.
+
+    Whoever can rewrite the whole table and every stage after it is not found out by this alone.
+    """
+    problems: list[Problem] = []
+    previous = FIRST
+    stage: dict[int, str] = {}
+    with wb.db.read() as connection, connection.begin():
+        if connection.dialect.name == "postgresql":  # ledger and stages of one moment
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings():
+            fields = dict(row)
+            found = [
+                ("evidence", _digest(fields["evidence"]) != fields["evidence_hash"]),
+                ("hash", _hash(fields) != fields["hash"]),
+                ("chain", fields["previous_hash"] != previous),
+                ("chain", fields["from_stage"] != stage.get(fields["version_id"], STAGING)),
+            ]
+            kinds = dict.fromkeys(kind for kind, wrong in found if wrong)
+            problems += [Problem(kind, fields["id"], fields["version_id"]) for kind in kinds]
+            previous = fields["hash"]
+            stage[fields["version_id"]] = fields["to_stage"]
+        for version_id, now in connection.execute(sa.select(model_registry.c.id, model_registry.c.stage)):
+            if now != stage.get(version_id, STAGING):
+                problems.append(Problem("stage", None, version_id))
+    return problems
+
+
+def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
+    """What each model's aliases should be: {name in MLflow: {"champion": 3, "previous": 2}}, MLflow's numbers.
+
+    `champion` is in production now, `previous` was in production before it. Only models about which
+    something was decided.
+    """
+    query = (
+        sa.select(table.c.from_stage, table.c.to_stage, models.c.name, model_registry.c.version)
+        .select_from(table)
+        .join(models, models.c.id == table.c.model_id)
+        .join(model_registry, model_registry.c.id == table.c.version_id)
+        .order_by(table.c.id)
+    )
+    found: dict[str, dict[str, int]] = {}
+    with wb.db.read() as connection:
+        for row in connection.execute(query):
+            own = found.setdefault(row.name, {})
+            if row.to_stage == PRODUCTION:
+                own["champion"] = row.version
+                if own.get("previous") == row.version:
+                    del own["previous"]
+            elif row.from_stage == PRODUCTION:
+                own.pop("champion", None)
+                own["previous"] = row.version
+    return found
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+
+
+def _hash(fields: Mapping[str, Any]) -> str:
+    said = {name: value for name, value in fields.items() if name not in ("hash", "evidence")}
+    return _digest(said | {"at": fields["at"].astimezone(UTC).isoformat(timespec="microseconds")})

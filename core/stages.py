@@ -1,0 +1,144 @@
+"""Stored. Stages of model versions: staging → production → archived, behind a gate, with a ledger of decisions.
+
+One version of a model is in production at most. MLflow is the source of versions, `core.ledger` that of
+decisions; MLflow's aliases follow it (`core.aliases`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import audit, auth, gate, ledger, registry, storable
+from core.ab.trials import Trial
+from core.db.tables import model_registry
+from core.errors import Conflict, InvalidInput, VeritrainError
+from core.ledger import ARCHIVED, PRODUCTION, STAGES, STAGING, Entry
+from core.registry import Version
+from core.workbench import Workbench
+
+MAX_REASON = 2_000
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a winner: the ledger's entry, or why its stage did not change."""
+
+    entry: Entry | None
+    refusal: VeritrainError | None
+
+
+def promote(
+    wb: Workbench,
+    actor: auth.User,
+    version_id: int,
+    to: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+    *,
+    override: str | None = None,
+) -> Entry:
+    """Move a version to another stage; what was in production before is archived by the same decision.
+
+    The way to production leads through the gate; an administrator's `override` is a written reason
+    for going through red lines, and stays in the ledger with them. `evidence` is plain data of the
+    caller's that is kept beside the gate's lines.
+
+    Raises gate.Refused where a line is red, Conflict for a move that is not allowed, InvalidInput,
+    NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.TRAINER)
+    reason = _written(reason)
+    if override is not None:
+        auth.require(actor, auth.ADMIN)
+        override = _written(override)
+    if to not in STAGES:
+        raise InvalidInput("A stage is one of {all}; “{stage}” is not.", all=", ".join(STAGES), stage=to)
+
+    def work(connection: sa.Connection) -> Entry:
+        at = ledger.lock(connection)
+        version = registry.read(connection, version_id)
+        _check_move(version, to)
+        kept: dict[str, Any] = dict(evidence or {}) | {"version": _identity(version)}
+        if to == PRODUCTION:
+            lines = gate.lines(connection, version)
+            red = any(line.state == gate.RED for line in lines)
+            if red and override is None:
+                raise gate.Refused(lines)
+            kept |= {"gate": [line.plain() for line in lines], "override": override if red else None}
+            if former := gate.in_production(connection, version.model_id):
+                replaced = {"version": _identity(former), "replaced_by": version.id}
+                _move(connection, at, actor, former, ARCHIVED, reason, replaced)
+        return _move(connection, at, actor, version, to, reason, kept)
+
+    return wb.db.write(work)
+
+
+def promote_winner(wb: Workbench, actor: auth.User, trial: Trial) -> Promotion:
+    """Put the winner of a concluded test into production, by the test's reason and its sealed verdict.
+
+    The test stays concluded whatever the gate says. Where A won nothing changes.
+    """
+    outcome = trial.outcome or {}
+    winner = outcome.get("winner")
+    try:
+        if winner not in trial.plan.names:
+            raise Conflict("This test has no winner, so no version is promoted.")
+        if winner == trial.plan.names[0]:
+            raise Conflict("A won and keeps its place, so no stage was changed.")
+        version_id = trial.plan.versions[trial.plan.names.index(winner)]
+        evidence = {"ab_test": {"id": trial.id, "seal": trial.seal, "verdict": outcome.get("verdict")}}
+        entry = promote(wb, actor, version_id, PRODUCTION, outcome["reason"], evidence)
+    except VeritrainError as error:
+        return Promotion(None, error)
+    return Promotion(entry, None)
+
+
+def _check_move(version: Version, to: str) -> None:
+    move = (version.stage, to)
+    if version.stage == to:
+        raise Conflict("Version {n} has this stage already.", n=version.version)
+    if move == (ARCHIVED, PRODUCTION):
+        raise Conflict(
+            "An archived version never goes straight to production, for what it was judged by may no longer hold. "
+            "Move it back to staging first; the gate then looks at it again."
+        )
+    if move == (PRODUCTION, STAGING):
+        raise Conflict(
+            "A version in production is not taken back to staging. Archive it, or promote another in its place."
+        )
+
+
+def _move(
+    connection: sa.Connection,
+    at: datetime,
+    actor: auth.User,
+    version: Version,
+    to: str,
+    reason: str,
+    evidence: Mapping[str, Any],
+) -> Entry:
+    entry = ledger.append(
+        connection, at, actor, (version.model_id, version.id), (version.stage, to), reason, evidence
+    )
+    connection.execute(model_registry.update().where(model_registry.c.id == version.id).values(stage=to))
+    detail = {"uri": version.uri, "from": version.stage, "to": to, "ledger": entry.id, "hash": entry.hash}
+    audit.record(connection, actor, "registry.stage", f"version {version.id}", detail)
+    return entry
+
+
+def _identity(version: Version) -> dict[str, Any]:
+    return {"uri": version.uri, "run_id": version.run_id, "snapshot_hash": version.snapshot_hash}
+
+
+def _written(reason: str) -> str:
+    reason = reason.strip()
+    if not 1 <= len(reason) <= MAX_REASON:
+        raise InvalidInput(
+            "Say why in 1 to {limit} characters; it stays in the ledger for ever.", limit=MAX_REASON
+        )
+    return storable.check("reason", reason)
