@@ -5,9 +5,44 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import auth, images, models, problems, themes, training, users
+from api import (
+    ab,
+    auth,
+    duels,
+    exports,
+    images,
+    imports,
+    labelling,
+    models,
+    overview,
+    problems,
+    quality,
+    stages,
+    suggestions,
+    teamwork,
+    themes,
+    training,
+    users,
+)
 
-routers = (auth.router, users.router, themes.router, images.router, training.router, models.router)
+routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
+    ab.router,
+    auth.router,
+    users.router,
+    themes.router,
+    images.router,
+    labelling.router,
+    imports.router,
+    exports.router,
+    suggestions.router,
+    teamwork.router,
+    overview.router,
+    quality.router,
+    training.router,
+    models.router,
+    duels.router,
+    stages.router,
+)
 
 
 def create() -> FastAPI:

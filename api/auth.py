@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from api import html
-from api.deps import workbench
 from api.router import Router
 from core import auth, i18n
 from core.errors import InvalidInput, NotSignedIn, VeritrainError
+from core.workbench import current
 
 router = Router(tags=["people"])
 
@@ -35,7 +35,7 @@ def _local(target: str) -> str:
 
 
 def _with_cookie(request: Request, response: Response, token: str) -> Response:
-    settings = workbench().settings
+    settings = current().settings
     response.set_cookie(
         auth.COOKIE,
         token,
@@ -70,7 +70,7 @@ async def sign_in(request: Request) -> Response:
     client = request.client.host if request.client else ""
     target = _local(values.get("next", "/") or "/")
     try:
-        token = await to_thread.run_sync(auth.sign_in, workbench(), name, password, client)
+        token = await to_thread.run_sync(auth.sign_in, current(), name, password, client)
     except VeritrainError as error:
         if not from_page:
             raise
@@ -82,7 +82,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/auth/sign-out", response_model=None, summary="End this session")
 async def sign_out(request: Request) -> Response:
-    await to_thread.run_sync(auth.sign_out, workbench(), request.cookies.get(auth.COOKIE))
+    await to_thread.run_sync(auth.sign_out, current(), request.cookies.get(auth.COOKIE))
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(auth.COOKIE)
     return response
@@ -96,7 +96,7 @@ async def first_run(request: Request) -> Response:
     values, from_page = await _values(request)
     _speak(request, values.get("lang", ""))
     name, password = values.get("name", ""), values.get("password", "")
-    wb = workbench()
+    wb = current()
 
     def create() -> str:
         if from_page and password != values.get("again", ""):
@@ -127,14 +127,14 @@ async def _sign_in_page(request: Request) -> Response:
     _speak(request, request.query_params.get("lang", ""))
     if request.scope["state"]["user"] is not None:
         return RedirectResponse(_local(request.query_params.get("next", "/")), 303)
-    if await to_thread.run_sync(auth.first_run, workbench()):
+    if await to_thread.run_sync(auth.first_run, current()):
         return RedirectResponse("/first-run", 303)
     return _remember(HTMLResponse(html.sign_in(next=request.query_params.get("next", ""))), request)
 
 
 async def _first_run_page(request: Request) -> Response:
     _speak(request, request.query_params.get("lang", ""))
-    wb = workbench()
+    wb = current()
     if not await to_thread.run_sync(auth.first_run, wb):
         return RedirectResponse("/sign-in", 303)
     return _remember(HTMLResponse(html.first_run(token=bool(wb.settings.setup_token))), request)

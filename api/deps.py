@@ -1,8 +1,11 @@
-"""What every route asks for: the open workbench and the signed-in person."""
+"""What every route asks for: the open workbench and the signed-in person.
+
+Neither waits for anything, so both are `async`: FastAPI would send a plain function to another thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -12,15 +15,15 @@ from core.errors import NotSignedIn
 from core.workbench import Workbench, current
 
 
-def workbench() -> Workbench:
+async def workbench() -> Workbench:
     """The workbench that the app's lifespan opened."""
     return current()
 
 
-def person(role: str) -> Callable[[Request], auth.User]:
+def person(role: str) -> Callable[[Request], Awaitable[auth.User]]:
     """A dependency: the person whom api.security found for the request, if they have `role` or more."""
 
-    def signed_in(request: Request) -> auth.User:
+    async def signed_in(request: Request) -> auth.User:
         user: auth.User | None = request.scope.get("state", {}).get("user")
         if user is None:
             raise NotSignedIn("Sign in first.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from api import multipart, thumbs
 from api.deps import Bench, Id, Labeler, Viewer
 from api.router import Router
 from api.themes import StatisticsOut, statistics_out
-from core import auth, images, images_io, themes
+from core import auth, image_filter, images, images_io, similar, themes
 from core.archives import Refusal
 from core.images import Image
 
@@ -30,17 +30,32 @@ NOT_SHOWN = {"TIFF"}
 """Formats that browsers do not show; their large view is made a PNG."""
 
 
+FILTERS = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in (
+            ("state", "all, labelled or unlabelled"),
+            ("label", "id of a label"),
+            ("split", "train, valid, test or none"),
+            ("by", "id of the person who labelled"),
+            ("flagged", "yes or no"),
+            ("suggested", "id of the label that the newest model suggests"),
+            ("confidence_from", "least confidence of the suggestion, 0 to 1"),
+            ("confidence_to", "greatest confidence of the suggestion, 0 to 1"),
+            ("import", "id of the import that brought the image"),
+            ("since", "first day, like 2026-11-20"),
+            ("until", "last day"),
+            ("at", "a day: the images and labels of then, the end of that day (UTC)"),
+            ("name", "part of the file name"),
+            ("sort", f"one of: {', '.join(image_filter.SORTS)}"),
+            ("like", "with sort=similar: id of the image to compare with"),
+        )
+    ]
+}
+
+
 class _In(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class LabelSet(_In):
-    image_id: int = Field(ge=1, le=2**63 - 1)
-    label_id: int | None = Field(ge=1, le=2**63 - 1)
-
-
-class Labels(_In):
-    changes: list[LabelSet] = Field(max_length=images.MAX_CHANGES)
 
 
 class Ids(_In):
@@ -57,11 +72,18 @@ class ImageOut(BaseModel):
     size: int
     format: str
     thumb: str
+    small: str
     full: str
     created_at: datetime
     uploaded_by: str | None
     labeled_at: datetime | None
     labeled_by: str | None
+    import_id: int | None
+    flag_note: str | None
+    audit: bool
+    """Labelled by people one at a time without a suggestion, so that rates measured on it are unbiased."""
+    suggested_label_id: int | None
+    suggested_confidence: float | None
 
 
 class ChangeOut(BaseModel):
@@ -74,7 +96,12 @@ class ChangeOut(BaseModel):
 
 class ImageDetail(ImageOut):
     sha256: str
+    group: str | None
     history: list[ChangeOut]
+
+
+class RowsOut(BaseModel):
+    items: list[ImageOut]
 
 
 class PageOut(BaseModel):
@@ -98,31 +125,59 @@ class UploadOut(BaseModel):
     statistics: StatisticsOut
 
 
-class LabelsOut(BaseModel):
-    updated: int
-    statistics: StatisticsOut
-
-
 class DeletedOut(BaseModel):
     deleted: int
     statistics: StatisticsOut
 
 
-@router.get("/theme/{theme_id}/images")
+@router.get("/theme/{theme_id}/images", openapi_extra=FILTERS)
 def list_images(
+    request: Request,
     wb: Bench,
     user: Viewer,
     theme_id: Id,
-    state: Literal["all", "labelled", "unlabelled"] = "all",
-    label: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    split: Literal["train", "valid", "test", "none"] | None = None,
     after: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=images.MAX_PAGE)] = 200,
 ) -> PageOut:
-    """Images newest first. Give `next` of one page as `after` for the following one."""
+    """Images that fit the filter, newest first. Give `next` of one page as `after` for the following one."""
+    which = image_filter.from_query(request.query_params)
     themes.get(wb, theme_id)
-    page = images.page(wb, theme_id, state=state, label_id=label, split=split, after=after, limit=limit)
+    page = images.page(wb, theme_id, which, after=after, limit=limit)
     return PageOut(items=[ImageOut(**_item(image)) for image in page.items], next=page.next)
+
+
+@router.get("/theme/{theme_id}/images/ids", response_class=Response, openapi_extra=FILTERS)
+def list_ids(request: Request, wb: Bench, user: Viewer, theme_id: Id) -> Response:
+    """Ids of all images that fit the filter, in its order: little-endian unsigned numbers of `X-Id-Bytes` bytes.
+
+    The grid holds them as its positions, so that a million images scroll like a hundred.
+    """
+    which = image_filter.from_query(request.query_params)
+    themes.get(wb, theme_id)
+    if which.sort == "similar" and which.like is not None:
+        found = similar.order(wb, theme_id, which)
+    else:
+        found = images.ids(wb, theme_id, which)
+    width = 4 if not len(found) or int(found.max()) < 2**32 else 8
+    data = found.astype("<u4" if width == 4 else "<u8").tobytes()
+    headers = {"X-Id-Bytes": str(width), "Cache-Control": "no-store"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/theme/{theme_id}/images/rows")
+def list_rows(
+    wb: Bench,
+    user: Viewer,
+    theme_id: Id,
+    ids: Annotated[str, Query(pattern=r"^[0-9]{1,18}(,[0-9]{1,18})*$")],
+    at: date | None = None,
+) -> RowsOut:
+    """The images with these ids (separated by commas), in the order given; those that are gone are left out.
+
+    With `at`, a day, the images and labels are those of the end of that day (UTC).
+    """
+    found = images.rows(wb, theme_id, [int(i) for i in ids.split(",")], images.Filter(at=at))
+    return RowsOut(items=[ImageOut(**_item(image)) for image in found])
 
 
 @router.get("/theme/{theme_id}/images/{image_id}")
@@ -132,7 +187,7 @@ def get_image(wb: Bench, user: Viewer, theme_id: Id, image_id: Id) -> ImageDetai
     changes = [
         ChangeOut.model_validate(change, from_attributes=True) for change in images.history(wb, image_id)
     ]
-    return ImageDetail(**_item(image), sha256=image.sha256, history=changes)
+    return ImageDetail(**_item(image), sha256=image.sha256, group=image.group_name, history=changes)
 
 
 @router.post("/theme/{theme_id}/images/upload")
@@ -197,14 +252,6 @@ def delete_image(wb: Bench, user: Labeler, theme_id: Id, image_id: Id) -> Delete
     return DeletedOut(deleted=deleted, statistics=statistics_out(wb, theme_id))
 
 
-@router.post("/theme/{theme_id}/label/update")
-def update_labels(wb: Bench, user: Labeler, theme_id: Id, body: Labels) -> LabelsOut:
-    """Set labels (null takes one away): all of them or, where one is refused, none."""
-    changes = [(change.image_id, change.label_id) for change in body.changes]
-    updated = images.label(wb, user, theme_id, changes)
-    return LabelsOut(updated=updated, statistics=statistics_out(wb, theme_id))
-
-
 @router.get("/images/{image_id}/file", response_class=Response)
 def get_file(
     wb: Bench,
@@ -242,9 +289,15 @@ def _item(image: Image) -> dict[str, Any]:
         "size": image.size,
         "format": image.format,
         "thumb": f"/api/thumbs/{image.sha256}.webp",
+        "small": f"/api/thumbs/{image.sha256}-small.webp",
         "full": f"/api/images/{image.id}/file{suffix}",
         "created_at": image.created_at,
         "uploaded_by": image.uploaded_by,
         "labeled_at": image.labeled_at,
         "labeled_by": image.labeled_by,
+        "import_id": image.import_id,
+        "flag_note": image.flag_note,
+        "audit": images.in_audit_slice(image),
+        "suggested_label_id": image.suggested_label_id,
+        "suggested_confidence": image.suggested_confidence,
     }

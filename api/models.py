@@ -24,6 +24,7 @@ PREDICT_BYTES = 512 * MIB
 
 class VersionOut(BaseModel):
     id: int
+    model_id: int
     model_name: str
     theme_id: int
     theme_name: str

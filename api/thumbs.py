@@ -9,11 +9,13 @@ from collections import OrderedDict
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import person, workbench
+from api.deps import person
 from core import auth
 from core.errors import NotFound
 from core.images import thumbnail_key
+from core.images_io import THUMBNAIL_SIDES
 from core.settings import MIB
+from core.workbench import current
 
 MEMORY = 32 * MIB
 """Bytes of thumbnails that are kept at hand, about ten thousand of them."""
@@ -25,7 +27,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
-_NAME = re.compile(r"([0-9a-f]{64})\.webp")
+_NAME = re.compile(r"([0-9a-f]{64})(-small)?\.webp")
 _signed_in = person(auth.VIEWER)
 
 
@@ -56,17 +58,28 @@ _recent = _Recent(MEMORY)
 
 
 async def thumbnail(request: Request) -> Response:
-    """GET /thumbs/<sha256>.webp for signed-in people."""
-    _signed_in(request)
-    match = _NAME.fullmatch(request.path_params["name"])
+    """GET /thumbs/<sha256>.webp, or <sha256>-small.webp for small tiles, for signed-in people."""
+    await _signed_in(request)
+    name = request.path_params["name"]
+    match = _NAME.fullmatch(name)
     if match is None:
         raise NotFound("There is no such thumbnail.")
-    key = thumbnail_key(match[1])
-    data = _recent.get(key)
+    tag = f'"{match[1][:32]}{match[2] or ""}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={**HEADERS, "ETag": tag})
+    data = _recent.get(name)
     if data is None:
+        data = await run_in_threadpool(_read, match[1], bool(match[2]))
+        _recent.put(name, data)
+    return Response(data, media_type="image/webp", headers={**HEADERS, "ETag": tag})
+
+
+def _read(sha256: str, small: bool) -> bytes:
+    files = current().files
+    sides = THUMBNAIL_SIDES if small else THUMBNAIL_SIDES[1:]
+    for side in sides:  # a tiny image has the large one alone
         try:
-            data = await run_in_threadpool(workbench().files.read, key)
+            return files.read(thumbnail_key(sha256, side))
         except FileNotFoundError:
-            raise NotFound("There is no such thumbnail.") from None
-        _recent.put(key, data)
-    return Response(data, media_type="image/webp", headers=HEADERS)
+            continue
+    raise NotFound("There is no such thumbnail.")

@@ -26,6 +26,13 @@ class Config(BaseModel):
     auguments: dict[str, Any] | None = None
 
 
+class Start(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    override: str = ""
+    """Why to train although the dataset gate fails; administrators only."""
+
+
 class RunOut(BaseModel):
     id: int
     theme_id: int
@@ -85,8 +92,8 @@ def save_config(wb: Bench, _user: Trainer, theme_id: Id, body: Config) -> dict[s
 
 
 @router.post("/theme/{theme_id}/training/start", status_code=201, summary="Train")
-def start(wb: Bench, user: Trainer, theme_id: Id) -> RunOut:
-    return RunOut(**_out(runs.start(wb, user, theme_id)))
+def start(wb: Bench, user: Trainer, theme_id: Id, body: Start | None = None) -> RunOut:
+    return RunOut(**_out(runs.start(wb, user, theme_id, override=body.override if body else "")))
 
 
 @router.get("/theme/{theme_id}/training/progress/{run_id}", summary="How far a run is")

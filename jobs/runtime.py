@@ -31,7 +31,7 @@ from core.errors import InvalidInput, Unavailable, VeritrainError
 from core.events import Event, Status, Type
 from core.files import FileStore
 from core.settings import Settings
-from core.spec import RunSpec
+from core.spec import JobSpec
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Cancelled(Exception):
 class Job:
     """One attempt of one run. Use as a context manager: it reports start, end and failure by itself."""
 
-    def __init__(self, spec: RunSpec, attempt: int, settings: Settings) -> None:
+    def __init__(self, spec: JobSpec, attempt: int, settings: Settings) -> None:
         self.spec = spec
         self.attempt = attempt
         self.settings = settings

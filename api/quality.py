@@ -1,0 +1,202 @@
+"""Findings about a theme's images, their fixes, and the gate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import problems
+from api.deps import Bench, Id, Labeler, Trainer, Viewer
+from api.labelling import Number
+from api.router import Router
+from core import image_filter, images
+from core.quality import check_jobs, findings, gate, repair
+from core.workbench import Workbench
+
+router = Router(tags=["quality"])
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Decide(_In):
+    kind: str
+    ids: list[Number] = Field(max_length=images.MAX_CHANGES)
+    keep: bool = True
+    """False takes it back."""
+
+
+class KeepBest(_In):
+    best: list[Number] | None = None
+    """Only the clusters whose best image is named; all when left out."""
+
+
+class LineOut(BaseModel):
+    name: str
+    passed: bool
+    value: float
+    limit: float
+    weight: int
+    title: str
+    said: str
+    advice: str
+    """What to do; empty where the line passes."""
+
+
+class CheckOut(BaseModel):
+    running: bool
+    progress: float
+    checked_at: datetime | None
+    accuracy: float | None
+    changed: int
+    error: dict[str, Any] | None
+
+
+class QualityOut(BaseModel):
+    passed: bool
+    score: int
+    lines: list[LineOut]
+    findings: dict[str, int]
+    """Open ones by kind."""
+    kept: dict[str, int]
+    rules: dict[str, float]
+    check: CheckOut
+
+
+class FoundOut(BaseModel):
+    ids: list[int]
+    next: int | None
+    """Give it as `after` for the following ones."""
+
+
+class DecidedOut(BaseModel):
+    changed: int
+
+
+class MoveOut(BaseModel):
+    image_id: int
+    old: str
+    new: str
+
+
+class CopiesOut(BaseModel):
+    best: int
+    rest: list[int]
+
+
+class RemovedOut(BaseModel):
+    removed: list[int]
+
+
+class EntryOut(BaseModel):
+    at: datetime
+    person: str | None
+    action: str
+    score: int | None
+    passed: bool | None
+    detail: dict[str, Any]
+
+
+def _out(request: Request, wb: Workbench, theme_id: int) -> QualityOut:
+    problems.speak(request)
+    found = findings.standing(wb, theme_id)
+    return QualityOut(
+        passed=found.gate.passed,
+        score=found.gate.score,
+        lines=[
+            LineOut(
+                name=line.name,
+                passed=line.passed,
+                value=line.value,
+                limit=line.limit,
+                weight=line.weight,
+                title=gate.title(line),
+                said=gate.said(line, found.counts),
+                advice="" if line.passed else gate.advice(line),
+            )
+            for line in found.gate.lines
+        ],
+        findings=found.findings,
+        kept=found.kept,
+        rules=findings.rules(wb, theme_id).model_dump(),
+        check=CheckOut(**asdict(check_jobs.state(wb, theme_id))),
+    )
+
+
+@router.get("/theme/{theme_id}/quality", summary="The gate, and open findings by kind")
+def standing(request: Request, wb: Bench, _user: Viewer, theme_id: Id) -> QualityOut:
+    return _out(request, wb, theme_id)
+
+
+@router.get("/theme/{theme_id}/quality/findings/{kind}", summary="Images with a finding")
+def found(
+    wb: Bench,
+    _user: Viewer,
+    theme_id: Id,
+    kind: str,
+    after: int | None = None,
+    limit: Annotated[int, Query(ge=1, le=images.MAX_PAGE)] = 200,
+) -> FoundOut:
+    which = image_filter.from_query({"finding": kind})
+    page = images.page(wb, theme_id, which, after=after, limit=limit)
+    return FoundOut(ids=[image.id for image in page.items], next=page.next)
+
+
+@router.post("/theme/{theme_id}/quality/decide", summary="Say that images are fine as they are")
+def decide(wb: Bench, user: Labeler, theme_id: Id, body: Decide) -> DecidedOut:
+    return DecidedOut(changed=findings.decide(wb, user, theme_id, body.kind, body.ids, keep=body.keep))
+
+
+@router.post("/theme/{theme_id}/quality/check", status_code=201, summary="Check labels and files in a job")
+def check(request: Request, wb: Bench, user: Labeler, theme_id: Id) -> QualityOut:
+    check_jobs.start(wb, user, theme_id)
+    return _out(request, wb, theme_id)
+
+
+@router.post("/theme/{theme_id}/quality/check/cancel", summary="Stop the check")
+def cancel(request: Request, wb: Bench, user: Labeler, theme_id: Id) -> QualityOut:
+    check_jobs.cancel(wb, user, theme_id)
+    return _out(request, wb, theme_id)
+
+
+@router.patch("/theme/{theme_id}/quality/rules", summary="Change thresholds of findings and gate")
+def rules(request: Request, wb: Bench, user: Trainer, theme_id: Id, body: dict[str, Any]) -> QualityOut:
+    findings.set_rules(wb, user, theme_id, body)
+    return _out(request, wb, theme_id)
+
+
+@router.get("/theme/{theme_id}/quality/one-side", summary="What putting look-alikes on one side would move")
+def moves(wb: Bench, _user: Viewer, theme_id: Id) -> list[MoveOut]:
+    return [MoveOut(**asdict(move)) for move in repair.moves(wb, theme_id)]
+
+
+@router.post(
+    "/theme/{theme_id}/quality/one-side", summary="Put look-alikes and groups on one side of the split"
+)
+def one_side(wb: Bench, user: Trainer, theme_id: Id) -> list[MoveOut]:
+    return [MoveOut(**asdict(move)) for move in repair.one_side(wb, user, theme_id)]
+
+
+@router.get("/theme/{theme_id}/quality/copies", summary="Clusters of look-alikes, each with its best image")
+def copies(wb: Bench, _user: Viewer, theme_id: Id) -> list[CopiesOut]:
+    return [CopiesOut(best=each.best, rest=list(each.rest)) for each in repair.copies(wb, theme_id)]
+
+
+@router.post("/theme/{theme_id}/quality/copies", summary="Keep the best of each cluster, remove the rest")
+def keep_best(wb: Bench, user: Trainer, theme_id: Id, body: KeepBest | None = None) -> RemovedOut:
+    return RemovedOut(removed=repair.keep_best(wb, user, theme_id, body.best if body else None))
+
+
+@router.get("/theme/{theme_id}/quality/log", summary="Checks, fixes and decisions, newest first")
+def log(wb: Bench, _user: Viewer, theme_id: Id) -> list[EntryOut]:
+    return [EntryOut(**asdict(entry)) for entry in findings.entries(wb, theme_id)]
+
+
+@router.get("/theme/{theme_id}/quality/histogram/{kind}", summary="The measure behind a finding, in bins")
+def histogram(wb: Bench, _user: Viewer, theme_id: Id, kind: str) -> list[tuple[float, int]]:
+    return findings.histogram(wb, theme_id, kind)

@@ -1,0 +1,278 @@
+"""Labels that a model version suggests for every image of a theme, and in which order to look at them.
+
+Called by jobs.suggest in a worker: `main(job, spec)`. One pass over the images gives probabilities
+and the vectors the last layer sees; everything is a function of the spec and the files it names.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
+
+from core import ordering
+from core.errors import InvalidInput, Unavailable
+from core.events import Type
+from core.files import FileStore
+from core.spec import SuggestSpec
+from core.suggestion_files import BATCH, RESULT
+from jobs.runtime import Cancelled, Job
+from jobs.vision import hardware
+from jobs.vision.pyfunc_model import Unreadable, build_network, normalize, open_image, prepare
+from jobs.vision.tracking import patiently
+
+PATIENCE_SECONDS = 180.0
+"""How long the start waits for an MLflow that does not answer."""
+FORWARD = 64
+"""Images that go through the network at once."""
+CHUNK = 256
+"""Images that are decoded between two looks at what people want."""
+AHEAD = 2
+"""Chunks that are decoded while the network computes."""
+DIMENSIONS = 64
+"""Numbers of an embedding at most."""
+SAMPLE = 10_000
+"""Images from which the embedding's axes are learnt."""
+SEED = 0
+NAMED = 20
+"""Unreadable images that are named in the log."""
+PREPARED, PREDICTED = 0.02, 0.90
+"""Shares of the whole at which the phases end."""
+
+
+def main(job: Job, spec: SuggestSpec, *, patience_s: float = PATIENCE_SECONDS) -> None:
+    """Predict, order, report. Raises Cancelled, and errors that `jobs.runtime.classify` knows."""
+    job.progress(phase="prepare", fraction=0.0)
+    chosen = hardware.choose("auto", job.settings.workers, job.folder / "hardware.json")
+    torch.set_num_threads(chosen.threads)
+    job.log(f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads.")
+    network = Network(_fetched(job, spec, patience_s), chosen)
+    if network.labels != spec.labels:
+        raise InvalidInput(
+            "The model tells other labels apart than its version says; ask for suggestions of another version."
+        )
+    table = pq.read_table(io.BytesIO(job.files.read(spec.manifest)))
+    seen = _look(job, network, [str(path) for path in table["image_path"].to_pylist()], table["image_id"])
+    _heed(job)
+    job.progress(phase="register", fraction=PREDICTED)
+    labelled = table["label_id"].is_valid().to_numpy(zero_copy_only=False)[seen.places]
+    teach = ordering.teach_order(seen.margin, seen.embeddings, labelled)
+    _heed(job)
+    sweep = ordering.sweep_order(seen.embeddings, seen.predicted, SEED)
+    rows = pa.table(
+        {
+            "image_id": pa.array(table["image_id"].to_numpy()[seen.places]),
+            "label_id": pa.array(np.array(spec.label_ids, dtype=np.int64)[seen.predicted]),
+            "confidence": pa.array(seen.confidence),
+            "margin": pa.array(seen.margin),
+            "embedding": pa.array([row.tobytes() for row in seen.embeddings], pa.binary()),
+            "teach_rank": pa.array(teach, mask=labelled),
+            "sweep_rank": pa.array(sweep),
+        },
+        schema=RESULT,
+    )
+    out = io.BytesIO()
+    pq.write_table(rows, out, compression="zstd", row_group_size=BATCH)
+    _heed(job)
+    skipped = len(table) - len(rows)
+    job.log(f"Suggested labels for {len(rows)} images; {skipped} could not be read.")
+    job.progress(phase="register", fraction=1.0, eta_s=0.0)
+    job.emit(
+        Type.RESULT,
+        {
+            "suggestions": job.files.put(out.getvalue(), "suggestions", "parquet"),
+            "version_id": spec.version.id,
+            "at": datetime.now(UTC).isoformat(),
+            "n": len(rows),
+            "skipped": skipped,
+        },
+    )
+
+
+class Network:
+    """A version's network with its own preprocessing; `folder` has its config.json and weights."""
+
+    def __init__(self, folder: Path, chosen: hardware.Hardware) -> None:
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.labels: tuple[str, ...] = tuple(self.config["labels"])
+        self.size: int = self.config["image_size"]
+        network = build_network(self.config["architecture"], len(self.labels), self.size)
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        self._network = network.eval().to(chosen.device).to(memory_format=torch.channels_last)
+        self._chosen = chosen
+        self._seen = torch.empty(0)
+        *_, last = (layer for layer in network.modules() if isinstance(layer, torch.nn.Linear))
+        last.register_forward_pre_hook(self._keep)
+
+    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (n, labels) float64 and what the last layer saw (n, width) float32, of uint8 (n, s, s, 3)."""
+        chosen = self._chosen
+        probabilities, vectors = [], []
+        with torch.inference_mode():
+            for part in torch.from_numpy(pixels).split(FORWARD):
+                batch = part.to(chosen.device).permute(0, 3, 1, 2).float() / 255.0
+                with torch.autocast(chosen.device, torch.bfloat16, enabled=chosen.precision == "bf16"):
+                    logits = self._network(normalize(batch, self.config["preprocessing"]))
+                probabilities.append(logits.double().softmax(dim=1).cpu().numpy())
+                vectors.append(self._seen.float().cpu().numpy())
+        return np.concatenate(probabilities), np.concatenate(vectors)
+
+    def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self._seen = inputs[0]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network said of the images that could be read, in the manifest's order."""
+
+    places: np.ndarray
+    """(n,) rows of the manifest."""
+    predicted: np.ndarray
+    """(n,) place of the best label among the model's outputs."""
+    confidence: np.ndarray
+    margin: np.ndarray
+    embeddings: np.ndarray
+    """(n, dimensions) int8."""
+
+
+class Reducer:
+    """Vectors made short: the main axes (PCA) of the first SAMPLE of them, unit length, int8."""
+
+    def __init__(self) -> None:
+        self._raw: list[np.ndarray] = []
+        self._done: list[np.ndarray] = []
+        self._mean = self._axes = np.empty(0)
+
+    def add(self, vectors: np.ndarray) -> None:
+        if self._axes.size:
+            self._done.append(self._reduce(vectors))
+            return
+        self._raw.append(vectors)
+        if sum(map(len, self._raw)) >= SAMPLE:
+            self._learn()
+
+    def result(self) -> np.ndarray:
+        """(n, dimensions) int8 of all vectors, in the order in which they came."""
+        if not self._axes.size:
+            self._learn()
+        return np.concatenate(self._done)
+
+    def _learn(self) -> None:
+        sample = np.concatenate(self._raw).astype(np.float64)
+        self._mean = sample.mean(axis=0)
+        centred = sample - self._mean
+        _, axes = np.linalg.eigh(centred.T @ centred)  # by rising variance
+        axes = axes[:, ::-1][:, :DIMENSIONS]
+        signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+        self._axes = axes * signs
+        self._done = [self._reduce(vectors) for vectors in self._raw]
+        self._raw = []
+
+    def _reduce(self, vectors: np.ndarray) -> np.ndarray:
+        short = (vectors.astype(np.float64) - self._mean) @ self._axes
+        length = np.linalg.norm(short, axis=1, keepdims=True)
+        return np.rint(127.0 * short / np.where(length > 0, length, 1.0)).astype(np.int8)
+
+
+def _look(job: Job, network: Network, paths: list[str], ids: pa.ChunkedArray) -> Seen:
+    """One pass over the images, in an order of chance so that its beginning is a fair sample."""
+    total = len(paths)
+    predicted = np.zeros(total, dtype=np.int64)
+    confidence, margin = np.zeros(total), np.zeros(total)
+    reducer, read = Reducer(), []
+    order = np.random.default_rng(SEED).permutation(total)
+    done = skipped = 0
+    for places, pictures in _decoded(job.files, network, paths, order):
+        good = []
+        for place, picture in zip(places, pictures, strict=True):
+            if isinstance(picture, str):
+                skipped += 1
+                if skipped <= NAMED:
+                    job.log(f"Image {ids[int(place)]} is left out. {picture}", "warning")
+            else:
+                good.append(int(place))
+        if good:
+            probabilities, vectors = network(
+                np.stack([picture for picture in pictures if not isinstance(picture, str)])
+            )
+            best = np.partition(probabilities, -2, axis=1)[:, -2:]
+            predicted[good] = probabilities.argmax(axis=1)
+            confidence[good], margin[good] = best[:, 1], best[:, 1] - best[:, 0]
+            reducer.add(vectors)
+            read.extend(good)
+        done += len(places)
+        _heed(job)
+        fraction = PREPARED + (PREDICTED - PREPARED) * done / total
+        job.progress(phase="evaluate", fraction=fraction, step=done, steps=total)
+    if not read:
+        raise InvalidInput("None of the theme's images can be read; check the file store.")
+    back = np.argsort(read)
+    kept = np.array(read)[back]
+    return Seen(kept, predicted[kept], confidence[kept], margin[kept], reducer.result()[back])
+
+
+def _decoded(
+    files: FileStore, network: Network, paths: list[str], order: np.ndarray
+) -> Iterator[tuple[np.ndarray, list[np.ndarray | str]]]:
+    """Chunks of `order`, each place with its prepared image, or why it cannot be read."""
+
+    def one(place: int) -> np.ndarray | str:
+        try:
+            data = files.read(paths[place])
+            image = open_image(data, max_pixels=network.config["max_pixels"], size=network.size)
+        except (Unreadable, OSError) as error:
+            return str(error) if isinstance(error, Unreadable) else "The file is not in the store."
+        return prepare(image, network.size, network.config["preprocessing"])
+
+    with ThreadPoolExecutor(max_workers=hardware.cores()) as pool:
+        waiting: deque[tuple[np.ndarray, Iterator[np.ndarray | str]]] = deque()
+        for start in range(0, len(order), CHUNK):
+            places = order[start : start + CHUNK]
+            waiting.append((places, pool.map(one, places)))
+            if len(waiting) > AHEAD:
+                done, pictures = waiting.popleft()
+                yield done, list(pictures)
+        for done, pictures in waiting:
+            yield done, list(pictures)
+
+
+def _fetched(job: Job, spec: SuggestSpec, patience_s: float) -> Path:
+    """The version's own files, from MLflow. Raises Unavailable."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # trying again is ours: one can cancel it
+    folder = job.folder / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    mlflow.set_tracking_uri(job.settings.mlflow_url)
+    mlflow.set_registry_uri(job.settings.mlflow_url)
+    uri = f"{spec.version.uri}/artifacts"
+
+    def fetch() -> str:
+        return mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+
+    try:
+        return Path(patiently(fetch, job.settings.mlflow_url, patience_s, lambda: _heed(job)))
+    except Unavailable as error:
+        raise Unavailable(
+            "MLflow at {url} did not give the model; ask for suggestions again when it answers.",
+            url=job.settings.mlflow_url,
+        ) from error
+
+
+def _heed(job: Job) -> None:
+    if job.wanted() == "cancel":
+        raise Cancelled
