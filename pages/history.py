@@ -28,7 +28,7 @@ wb, me = frame.open_page(
     ),
 )
 if theme:
-    steps.draw(wb, theme, "history")
+    steps.draw(wb, me, theme, "history")
 
 
 def table(found: Sequence[Run]) -> pd.DataFrame:

@@ -1,11 +1,13 @@
-"""Model versions, of one theme or of all, and which of them are served."""
+"""Model versions, of one theme or of all: their stages, why they have them, and which are served."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, registry, serving, themes, workbench
+from core import auth, gate, ledger, registry, serving, stages, themes, workbench
+from core.errors import VeritrainError
 from core.i18n import gettext as _
+from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.registry import Version
 from pages.widgets import deployments, frame, steps
 from pages.widgets.runs import percent, when
@@ -21,7 +23,7 @@ wb, me = frame.open_page(
 theme_id = theme.id if theme else None
 may_deploy = me.may(auth.TRAINER)
 if theme:
-    steps.draw(wb, theme, "models")
+    steps.draw(wb, me, theme, "models")
 
 
 @frame.fragment(run_every=2)
@@ -52,11 +54,125 @@ def served() -> None:
             deployments.trouble(deployment)
 
 
+COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
+NEXT = {STAGING: PRODUCTION, PRODUCTION: ARCHIVED, ARCHIVED: STAGING}
+ICONS = {gate.GREEN: ":green[:material/check_circle:]", gate.RED: ":red[:material/cancel:]"}
+DECISIONS = 50
+"""The newest so many are listed."""
+
+
+def stage_name(stage: str) -> str:
+    return {STAGING: _("staging"), PRODUCTION: _("production"), ARCHIVED: _("archived")}[stage]
+
+
+def title(version: Version) -> str:
+    name = "" if theme else f"{frame.escape(version.theme_name)}, "
+    return name + _("version {n}").format(n=version.version)
+
+
+def written(found: Version, to: str, red: bool) -> None:
+    """The reason, an administrator's word where the gate is red, and the press that does it."""
+    reason = st.text_area(
+        _("Why"),
+        max_chars=stages.MAX_REASON,
+        height=70,
+        key="stage-reason",
+        help=_("It stays in the ledger for ever."),
+    )
+    override = None
+    if red and me.may(auth.ADMIN):
+        override = st.text_area(
+            _("Why although the gate is red"),
+            max_chars=stages.MAX_REASON,
+            height=70,
+            key="stage-override",
+            help=_("Only administrators may do this; the red lines stay in the ledger with your reason."),
+        )
+    if st.button(
+        {STAGING: _("Back to staging"), PRODUCTION: _("Promote"), ARCHIVED: _("Archive")}[to],
+        type="primary",
+        key="yes-stage",
+        disabled=red and not me.may(auth.ADMIN),
+    ):
+        try:
+            stages.promote(wb, me, found.id, to, reason, override=override)
+        except VeritrainError as error:
+            frame.refuse(error)
+        else:
+            st.rerun()
+
+
+@frame.dialog(_("Put a version into production"))
+def promote(version: Version) -> None:
+    st.markdown(f"**{title(version)}**")
+    lines = gate.look(wb, version.id)
+    for line in lines:
+        icon = ICONS.get(line.state, ":gray[:material/help:]")
+        st.markdown(f"{icon} {frame.escape(line.text(_))}")
+    red = any(line.state == gate.RED for line in lines)
+    if red and not me.may(auth.ADMIN):
+        st.info(
+            _("While a line is red, only an administrator can promote this version, with a written reason.")
+        )
+    st.caption(
+        _("What is in production now is archived. Nothing is deployed or stopped by this.")
+        if any("champion" in line.fields for line in lines)
+        else _("Nothing is deployed or stopped by this.")
+    )
+    written(version, PRODUCTION, red)
+
+
+@frame.dialog(_("Change the stage of a version"))
+def move(version: Version) -> None:
+    to = NEXT[version.stage]
+    st.markdown(
+        f"**{title(version)}**: "
+        + _("from {before} to {after}").format(before=stage_name(version.stage), after=stage_name(to))
+    )
+    if to == ARCHIVED:
+        st.caption(_("Then nothing of this model is in production. Its model server is not stopped by this."))
+    written(version, to, False)
+
+
+def stage_button(version: Version) -> None:
+    if version.stage == STAGING:
+        if st.button(
+            _("Promote"), key=f"promote-{version.id}", help=_("Puts it into production, if the gate lets it.")
+        ):
+            promote(version)
+        return
+    text, help = {
+        PRODUCTION: (_("Archive"), _("Takes it out of production.")),
+        ARCHIVED: (_("Back to staging"), _("From there it can be promoted again, through the gate.")),
+    }[version.stage]
+    if st.button(text, key=f"move-{version.id}", help=help):
+        move(version)
+
+
+def decisions(found: list[Version]) -> None:
+    """Who gave which version its stage, when and why, the newest first."""
+    known = {version.id: version for version in found}
+    entries = [entry for entry in reversed(ledger.entries(wb)) if entry.version_id in known]
+    if not entries:
+        return
+    with st.expander(_("Decisions"), key="decisions"):
+        for entry in entries[:DECISIONS]:
+            st.markdown(
+                _("{when} · {who} · {version}: {before} → {after}").format(
+                    when=when(entry.at),
+                    who=frame.escape(entry.actor),
+                    version=f"**{title(known[entry.version_id])}**",
+                    before=stage_name(entry.from_stage),
+                    after=stage_name(entry.to_stage),
+                )
+                + f"  \n{frame.escape(frame.shorten(entry.reason, 300))}"
+            )
+
+
 def one(version: Version, deployed: bool) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
         with st.container(width="stretch"):
-            name = "" if theme else f"{frame.escape(version.theme_name)}, "
-            st.markdown("**" + name + _("version {n}").format(n=version.version) + "**")
+            st.markdown(f"**{title(version)}** :{COLORS[version.stage]}-badge[{stage_name(version.stage)}]")
             st.caption(
                 _("{share} right on {n} test images · {when}").format(
                     share=percent(version.metrics["test"]["accuracy"]),
@@ -65,6 +181,8 @@ def one(version: Version, deployed: bool) -> None:
                 )
             )
         frame.link(_("Run {n}").format(n=version.run_id), "run.py", {"run": version.run_id})
+        if may_deploy:
+            stage_button(version)
         if deployed:
             st.markdown(_(":green-badge[in use]"))
         elif may_deploy and st.button(
@@ -86,3 +204,4 @@ else:
     in_use = {deployment.version.id for deployment in serving.deployments(wb, theme_id)}
     for version in versions:
         one(version, version.id in in_use)
+    decisions(versions)

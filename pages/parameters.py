@@ -18,7 +18,7 @@ wb, me = frame.open_page(
     help=_("How the model is trained. The defaults do well for a first try; change one thing at a time."),
 )
 may_edit = me.may(auth.TRAINER)
-steps.draw(wb, theme, "parameters")
+steps.draw(wb, me, theme, "parameters")
 default_params, default_auguments = params.load_defaults()
 damaged: VeritrainError | None = None
 try:

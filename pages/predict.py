@@ -27,7 +27,7 @@ wb, me = frame.open_page(
     help=_("The answers come from the model server of a deployed version."),
 )
 if theme:
-    steps.draw(wb, theme, "predict")
+    steps.draw(wb, me, theme, "predict")
 
 
 def as_csv(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:

@@ -36,7 +36,7 @@ except NotFound as gone:
     raise
 wb, me = frame.open_page(title=_("Run {n}").format(n=first.id), crumbs=frame.of_theme(theme))
 may_train = me.may(auth.TRAINER)
-steps.draw(wb, theme, "train" if first.active else "history")
+steps.draw(wb, me, theme, "train" if first.active else "history")
 
 
 @frame.dialog(_("Cancel this run?"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, images, splits, themes, workbench
+from core import auth, image_filter, images, registry, splits, teamwork, themes, transfer, workbench
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.labels import Label
 from pages.widgets import frame, grid, steps, upload
 
@@ -14,6 +15,8 @@ wb, me = frame.open_page(title=theme.name, crumbs=[frame.home()], help=theme.des
 may_edit = me.may(auth.TRAINER)
 may_label = me.may(auth.LABELER)
 STAMP = f"stamp-{theme.id}"  # only tells the grid to load again; what is there is in the database
+ADDING = f"add-images-{theme.id}"
+FOLD = f"fold-{theme.id}"  # the images came and nothing was wrong with them: make room for the grid
 SPLIT_NAMES = {"train": _("Train"), "valid": _("Valid"), "test": _("Test")}
 
 
@@ -127,21 +130,62 @@ def counts_table(counts: images.Statistics) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", key="counts")
 
 
-steps.draw(wb, theme, "label")
+counts = images.statistics(wb, theme.id)
+step = steps.draw(wb, me, theme, "label")
+shown = counts
+day = st.query_params.get("at", "")
+if day:
+    may_edit = may_label = False
+    with frame.refusals():
+        if moment := image_filter.from_query(st.query_params.to_dict()).moment:
+            shown = teamwork.statistics_as_of(wb, theme.id, moment)
+            st.info(
+                _(
+                    "You see the images and labels as they were at the end of {day} (UTC). Nothing can be "
+                    "changed here."
+                ).format(day=day)
+            )
+            frame.link(_("Back to today"), "theme.py", {"theme": theme.id})
+if added := st.session_state.pop(FOLD, 0):
+    st.session_state[ADDING] = False
+    st.toast(ngettext("{n} image added.", "{n} images added.", added).format(n=f"{added:,}"))
+st.session_state.setdefault(ADDING, counts.total == 0)
 with st.container(horizontal=True, gap="small", key="theme-actions"):
+    adding = may_label and st.toggle(
+        _("Add images"),
+        key=ADDING,
+        help=_("Show or hide the place to drop images on."),
+    )
     if may_edit:
-        if st.button(_("Labels"), key="labels", help=_("Add, rename, recolour or remove labels.")):
+        # The button that the next step asks for stands out.
+        if st.button(
+            _("Labels"),
+            key="labels",
+            type="primary" if step == 2 and len(theme.labels) < 2 else "secondary",
+            help=_("Add, rename, recolour or remove labels."),
+        ):
             edit_labels()
         if st.button(
-            _("Split"), key="split-button", help=_("Deal labelled images into train, valid and test.")
+            _("Split"),
+            key="split-button",
+            type="primary" if step == 3 else "secondary",
+            help=_("Deal labelled images into train, valid and test."),
         ):
             split_images()
     with st.popover(_("Counts"), help=_("Images by label and split.")):
-        counts_table(images.statistics(wb, theme.id))
-counts = images.statistics(wb, theme.id)
-if may_label:
-    with st.expander(_("Add images"), expanded=counts.total == 0, key="add-images"):
-        if upload.draw(theme, me):
-            reload_grid()
-            st.rerun()
-grid.draw(theme, me, counts, st.session_state.get(STAMP, 0))
+        counts_table(counts)
+if adding and (uploaded := upload.draw(theme, me)):
+    reload_grid()
+    if uploaded.clean:
+        st.session_state[FOLD] = uploaded.added
+    st.rerun()
+grid.draw(
+    theme,
+    me,
+    shown,
+    st.session_state.get(STAMP, 0),
+    people=auth.list_users(wb),
+    imports=[{"id": each.id, "name": each.source} for each in transfer.history(wb, theme.id)],
+    has_model=bool(registry.versions(wb, theme.id)),
+    day=day,
+)

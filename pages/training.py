@@ -7,6 +7,7 @@ import streamlit as st
 from core import auth, images, params, runs, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
+from core.quality import findings, gate
 from pages.widgets import form, frame, steps
 from pages.widgets.runs import accuracy, badge, percent, took, when
 
@@ -16,7 +17,7 @@ wb, me = frame.open_page(
     crumbs=frame.of_theme(theme),
     help=_("Training looks at the labelled images again and again until the model tells them apart."),
 )
-steps.draw(wb, theme, "train")
+steps.draw(wb, me, theme, "train")
 counts = images.statistics(wb, theme.id)
 obstacles = runs.preconditions(wb, theme.id)
 FIXES = {
@@ -68,17 +69,39 @@ for obstacle, fix in obstacles:
         if fix:
             text, file = FIXES[fix]
             frame.link(text, file, {"theme": theme.id})
+override = ""
+standing = findings.standing(wb, theme.id)
+if not obstacles and not standing.gate.passed:
+    with st.container(border=True, key="gate-failed"):
+        with st.container(horizontal=True, vertical_alignment="center", key="gate-failed-head"):
+            st.markdown(f":red-badge[{_('FAIL')}] " + _("**The dataset gate fails.**"), width="stretch")
+            frame.link(_("See what to repair"), "quality.py", {"theme": theme.id})
+        st.markdown(
+            "\n".join(
+                f"- {gate.title(line)}: {frame.escape(gate.said(line, standing.counts))}"
+                for line in standing.gate.failed
+            )
+        )
+        if me.may(auth.ADMIN):
+            override = st.text_input(
+                _("Train all the same, because …"),
+                max_chars=findings.MAX_REASON,
+                key="override",
+                help=_("Your reason stays in the log of checks, with your name."),
+            )
+        else:
+            st.caption(_("Only an administrator can start a training in spite of this, with a reason."))
 if not me.may(auth.TRAINER):
     st.info(_("Starting a training needs the role “trainer”."))
 elif st.button(
     _("Train"),
     type="primary",
     key="train",
-    disabled=bool(obstacles),
+    disabled=bool(obstacles) or not (standing.gate.passed or override.strip()),
     help=_("Freezes images and parameters as they are now and puts the run on the queue."),
 ):
     with frame.refusals():
-        frame.go("run.py", run=runs.start(wb, me, theme.id).id)
+        frame.go("run.py", run=runs.start(wb, me, theme.id, override=override).id)
 
 
 @frame.fragment(run_every=2)

@@ -10,11 +10,16 @@ import streamlit as st
 _HERE = Path(__file__).parent
 
 
-def load(name: str) -> Any:
-    """Register `<name>.js` and `<name>.css`, with dom.js before it; call once, when a module is imported."""
+def load(name: str, *parts: str) -> Any:
+    """Register a component; call once, when a module is imported.
+
+    Its script is `<name>.js`, with dom.js and the `parts` (paths beside this file, without
+    `.js`) before it in one module; its style lies beside the script.
+    """
+    scripts = ("dom", *parts, name)
     return st.components.v2.component(
-        f"veritrain_{name}",
+        f"veritrain_{name.split('/')[-1]}",
         html='<div class="root"></div>',
         css=(_HERE / f"{name}.css").read_text(encoding="utf-8"),
-        js="\n".join((_HERE / part).read_text(encoding="utf-8") for part in ("dom.js", f"{name}.js")),
+        js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in scripts),
     )

@@ -20,7 +20,7 @@ PERSON = "person"
 """Where the session keeps whom the screen was last drawn for; rights are always asked of the database."""
 
 Crumb = tuple[str, str, Mapping[str, object]]
-"""(what it says, file of the screen, query)."""
+"""(what it says as it is, file of the screen, query)."""
 
 _SIGN_OUT = st.components.v2.component(
     "veritrain_sign_out",
@@ -63,7 +63,7 @@ def file(name: str) -> str:
 def link(
     label: str, name: str, query: Mapping[str, object] | None = None, *, help: str | None = None
 ) -> None:
-    """A link to another screen with its query."""
+    """A link to another screen with its query; the label is Markdown, so people's own words are escaped in it."""
     st.page_link(file(name), label=label, query_params=_query(query or {}), help=help)
 
 
@@ -126,13 +126,11 @@ def open_page(
             refuse(error)
         st.stop()
     st.session_state[PERSON] = user
-    if crumbs:
-        with st.container(horizontal=True, gap="small", key="crumbs"):
-            for text, name, query in crumbs:
-                link(text, name, query)
-                st.markdown("/")
-            st.markdown(escape(title))
-    st.title(escape(title), help=help, anchor=False)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="crumbs"):
+        for text, name, query in crumbs:
+            link(escape(text), name, query)
+            st.markdown("/", width="content")
+        st.title(escape(title), help=help, anchor=False, width="content")
     return workbench.current(), user
 
 
@@ -145,8 +143,8 @@ def of_theme(theme: themes.Theme) -> list[Crumb]:
     return [home(), (theme.name, "theme.py", {"theme": theme.id})]
 
 
-def fragment(run_every: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A part of a screen that draws itself again every `run_every` seconds (`st.fragment`), checked each time."""
+def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A part of a screen that draws itself again when used within, and every `run_every` seconds, checked each time."""
     return lambda draw: st.fragment(_checked(draw), run_every=run_every)
 
 

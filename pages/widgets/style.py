@@ -6,12 +6,15 @@ import streamlit as st
 
 _CSS = """
 <style>
-.stMainBlockContainer { padding: 3.75rem 2.5rem 3rem; max-width: 1440px; }
-.stMain h1 { padding: 0 0 .5rem; }
-.st-key-crumbs { font-size: .875rem; align-items: center; gap: .25rem; }
-.st-key-crumbs p { opacity: .75; font-size: .875rem; }
+.stMainBlockContainer { padding: 3.75rem 2.5rem 2rem; max-width: 1600px; }
+.stMainBlockContainer > .stVerticalBlock { gap: .75rem; }
+.stMain h1 { padding: 0; font-size: 1.6rem; }
+.st-key-crumbs { align-items: center; gap: .25rem .5rem; padding-right: 3rem; }
+.st-key-crumbs p { opacity: .75; font-size: .9rem; }
+.st-key-theme-actions { align-items: center; }
 .st-key-theme-screens { border-bottom: 1px solid rgba(127, 127, 127, .3); align-items: center; gap: .25rem; }
-.st-key-theme-screens > div:has([data-testid="stMarkdown"]) { padding: .25rem .5rem; margin-bottom: -1px;
+.st-key-theme-screens > [data-testid="stElementContainer"]:has([data-testid="stMarkdown"]) {
+  padding: .25rem .5rem; margin-bottom: -1px;
   border-bottom: 2px solid var(--st-primary-color, #0f766e); }
 .st-key-next-step [data-testid="stMarkdownContainer"] { margin-bottom: 0; }
 .st-key-next-step p { margin: 0; }
@@ -26,6 +29,14 @@ _CSS = """
 """
 
 
+_DARK = """
+<style>
+:is([data-testid^="stBaseButton-primary"], [data-testid^="stBaseLinkButton-primary"]) { color: #10161c !important; }
+</style>
+"""
+"""Streamlit writes white on the primary colour, which is a light one in the dark theme (contrast 1.9)."""
+
+
 def apply() -> None:
     """Put the style into the page; every run of the script does."""
-    st.html(_CSS)
+    st.html(_CSS + (_DARK if st.context.theme.type == "dark" else ""))

@@ -118,7 +118,8 @@ class Upload {
     }
     this.busy = false;
     this.report(total, problem);
-    if (total.added) this.component.setTriggerValue("done", Date.now());
+    const clean = !problem && !total.refused && !total.duplicates && !total.labels.length;
+    if (total.added) this.component.setTriggerValue("done", { added: total.added, clean });
   }
 
   post(batch, progress, working) {

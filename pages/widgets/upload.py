@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from core import auth, themes
 from core.i18n import gettext as _
 from pages.widgets import component
@@ -9,8 +11,15 @@ from pages.widgets import component
 _UPLOAD = component.load("upload")
 
 
-def draw(theme: themes.Theme, user: auth.User) -> bool:
-    """Draw the drop zone; True in the run after an upload brought new images."""
+@dataclass(frozen=True)
+class Uploaded:
+    added: int
+    clean: bool
+    """Nothing more is to be said than how many images came."""
+
+
+def draw(theme: themes.Theme, user: auth.User) -> Uploaded | None:
+    """Draw the drop zone; what came in the run after an upload brought new images, else None."""
     result = _UPLOAD(
         key=f"upload-{theme.id}",
         data={
@@ -39,9 +48,9 @@ def draw(theme: themes.Theme, user: auth.User) -> bool:
                 "no_connection": _("no connection to Veritrain."),
                 "cancel": _("Stop"),
                 "stopped": _("Stopped. What was added before is kept."),
-                "close": _("Close the list"),
+                "close": _("Close"),
             },
         },
         on_done_change=lambda: None,
     )
-    return bool(result.done)
+    return Uploaded(**result.done) if result.done else None

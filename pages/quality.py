@@ -1,0 +1,416 @@
+"""What is wrong with a theme's images, each with a fix, and whether they are fit for a training."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core import auth, images, workbench
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.quality import check_jobs, doubts, findings, gate, kinds, repair
+from core.quality.findings import Standing
+from core.quality.kinds import KINDS, MEASURED
+from pages.widgets import charts, frame, steps
+from pages.widgets.pictures import thumbnails
+from pages.widgets.runs import when
+
+theme = frame.theme_from_url(workbench.current())
+wb, me = frame.open_page(
+    title=_("Quality"),
+    crumbs=frame.of_theme(theme),
+    help=_("What a model learns from must be right; here you see what is not, and repair it."),
+)
+steps.draw(wb, me, theme, "quality")
+names = {label.id: label.name for label in theme.labels}
+may_edit, may_label = me.may(auth.TRAINER), me.may(auth.LABELER)
+SHOWN = 8
+"""Examples of a finding."""
+DOUBTS = 6
+BADGE = {kinds.SEVERE: "red", kinds.NOTABLE: "orange", kinds.HINT: "gray"}
+WORDS = {
+    kinds.SEVERE: _("severe"),
+    kinds.NOTABLE: _("notable"),
+    kinds.HINT: _("hint"),
+}
+ACTIONS = {
+    "check": _("checked"),
+    "fix": _("repaired"),
+    "keep": _("called fine"),
+    "reopen": _("opened again"),
+    "rules": _("thresholds changed"),
+    "override": _("trained in spite of FAIL"),
+}
+
+
+def verdict(found: Standing) -> None:
+    """PASS or FAIL, the score, and each line with what to do."""
+    passed = found.gate.passed
+    with st.container(border=True, key="gate"):
+        with st.container(horizontal=True, vertical_alignment="center", key="gate-head"):
+            st.markdown(
+                f"### :{'green' if passed else 'red'}-badge[{_('PASS') if passed else _('FAIL')}]",
+                width="content",
+            )
+            st.markdown(
+                _("**These images are fit for a training.**")
+                if passed
+                else _("**Repair what is marked, then train.**"),
+                width="stretch",
+            )
+            st.metric(_("Score"), f"{found.gate.score}", help=_("Weighted over all lines, 0 to 100."))
+        for line in found.gate.lines:
+            mark = ":material/check_circle:" if line.passed else ":material/cancel:"
+            colour = "green" if line.passed else "red"
+            text = f":{colour}[{mark}] **{gate.title(line)}** · {frame.escape(gate.said(line, found.counts))}"
+            if not line.passed:
+                text += f"  \n{gate.advice(line)}"
+            st.markdown(text)
+
+
+@frame.dialog(_("Put look-alikes on one side"), on_dismiss="rerun")
+def ask_one_side() -> None:
+    moves = repair.moves(wb, theme.id)
+    if not moves:
+        st.success(_("Nothing lies on both sides any more."))
+        return
+    st.markdown(
+        _(
+            "{n} images would move to the side of their look-alikes. Where one of them is in test, all go to test: "
+            "the test set never loses an image, so marks stay comparable."
+        ).format(n=len(moves))
+    )
+    shown = images.rows(wb, theme.id, [move.image_id for move in moves[:SHOWN]])
+    by_id = {move.image_id: move for move in moves}
+    thumbnails(shown, {i.id: f"{_(by_id[i.id].old)} → {_(by_id[i.id].new)}" for i in shown})
+    if st.button(_("Move {n} images").format(n=len(moves)), type="primary", key="yes-one-side"):
+        with frame.refusals():
+            repair.one_side(wb, me, theme.id)
+            st.rerun()
+
+
+@frame.dialog(_("Keep the best of each group"), on_dismiss="rerun")
+def ask_keep_best() -> None:
+    clusters = repair.copies(wb, theme.id)
+    if not clusters:
+        st.success(
+            _("No copies are left that could be removed. Groups with different labels are yours to settle.")
+        )
+        return
+    gone = sum(len(each.rest) for each in clusters)
+    st.markdown(
+        _(
+            "Of {groups} groups the largest and sharpest image stays; {n} copies are removed. Models trained before "
+            "keep their record of them."
+        ).format(groups=len(clusters), n=gone)
+    )
+    for each in clusters[:4]:
+        shown = images.rows(wb, theme.id, [each.best, *each.rest[: SHOWN - 1]])
+        thumbnails(shown, {i.id: _("stays") if i.id == each.best else _("goes") for i in shown})
+    if st.button(_("Remove {n} copies").format(n=gone), type="primary", key="yes-keep-best"):
+        with frame.refusals():
+            repair.keep_best(wb, me, theme.id)
+            st.rerun()
+
+
+@frame.fragment(run_every=2)
+def checking() -> None:
+    """The check that runs as a job: started, watched, and how old its word is."""
+    state = check_jobs.state(wb, theme.id)
+    if st.session_state.get("was-checking") and not state.running:
+        st.session_state["was-checking"] = False
+        st.rerun()
+    st.session_state["was-checking"] = state.running
+    with st.container(horizontal=True, vertical_alignment="center", key="check-bar"):
+        if state.running:
+            st.progress(state.progress, text=_("Checking …"))
+            if may_label and st.button(_("Stop"), key="stop-check", help=_("What was found before stays.")):
+                with frame.refusals():
+                    check_jobs.cancel(wb, me, theme.id)
+            return
+        if may_label and st.button(
+            _("Check now"),
+            key="check-now",
+            type="primary" if state.checked_at is None else "secondary",
+            help=_(
+                "Opens every file and asks, by models that did not see an image, whether its label is right."
+            ),
+        ):
+            with frame.refusals():
+                check_jobs.start(wb, me, theme.id)
+                st.rerun(scope="fragment")
+        if state.error:
+            st.caption(frame.escape(f"{state.error['message']} {state.error['next_step']}"))
+        elif state.checked_at is None:
+            st.caption(
+                _(
+                    "Labels were not checked yet. Blanks, copies and leaks are found by themselves at each upload."
+                )
+            )
+        else:
+            text = _("Labels checked {when}.").format(when=when(state.checked_at))
+            if state.changed:
+                text += " " + _("{n} images came or were labelled since.").format(n=f"{state.changed:,}")
+            if state.accuracy is not None and state.accuracy < doubts.SEES_ENOUGH:
+                text += " " + _(
+                    "Without a trained model too little is known of these pictures to doubt a label: train one, "
+                    "then check again."
+                )
+            st.caption(text)
+
+
+def findings_of(found: Standing) -> None:
+    open_kinds = [kind for kind in KINDS.values() if found.findings[kind.name]]
+    st.subheader(_("Findings"), anchor=False)
+    if not open_kinds:
+        st.caption(_("None. New images are looked at when they come in."))
+    for kind in open_kinds:
+        with st.container(border=True, key=f"finding-{kind.name}"):
+            one_kind(kind, found.findings[kind.name])
+    kept = sum(found.kept.values())
+    if kept:
+        st.caption(_("{n} images were called fine as they are.").format(n=kept))
+
+
+def one_kind(kind: kinds.Kind, n: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key=f"head-{kind.name}"):
+        st.markdown(
+            f":{BADGE[kind.severity]}-badge[{WORDS[kind.severity]}] **{kinds.title(kind.name)}** · {n:,}",
+            width="stretch",
+        )
+        frame.link(
+            _("Open in the grid"), "theme.py", {"theme": theme.id, "finding": kind.name, "sort": "finding"}
+        )
+        if kind.name == "leak" and may_edit:
+            if st.button(
+                _("Put look-alikes on one side"), key="one-side", help=_("Shows first what would move.")
+            ):
+                ask_one_side()
+        elif (
+            kind.name == "twin"
+            and may_edit
+            and st.button(
+                _("Keep the best of each"), key="keep-best", help=_("Shows first what would be removed.")
+            )
+        ):
+            ask_keep_best()
+    st.caption(f"{kinds.meaning(kind.name)} {kinds.advice(kind.name)}")
+    which = images.Filter(finding=kind.name, sort="finding")
+    ids = images.ids(wb, theme.id, which)[: DOUBTS if kind.name == "mislabelled" else SHOWN].tolist()
+    shown = images.rows(wb, theme.id, ids)
+    if kind.name == "mislabelled":
+        doubted(shown)
+        return
+    splits = {"train": _("train"), "valid": _("valid"), "test": _("test")}
+    captions = {}
+    for image in shown:
+        if kind.name == "leak":
+            captions[image.id] = splits.get(image.split or "", "–")
+        elif kind.name == "conflict":
+            captions[image.id] = frame.shorten(names.get(image.label_id or 0, "–"), 14)
+    thumbnails(shown, captions)
+    may_decide = may_edit if kind.name in findings.GATED else may_label
+    if (
+        kind.name not in findings.FIXED_BY_REPAIR
+        and may_decide
+        and st.button(
+            ngettext("It is fine", "All {n} are fine", n).format(n=f"{n:,}"),
+            key=f"fine-{kind.name}",
+            help=_("They are no longer listed here, and the log remembers who said so."),
+        )
+    ):
+        with frame.refusals():
+            findings.decide(wb, me, theme.id, kind.name, images.ids(wb, theme.id, which).tolist())
+            st.rerun()
+
+
+def doubted(shown: list[images.Image]) -> None:
+    """The most suspicious labels, each with one press for either answer."""
+    guesses = findings.guesses(wb, theme.id, [image.id for image in shown])
+    columns = st.columns(3)
+    for place, image in enumerate(shown):
+        guess = guesses.get(image.id)
+        with columns[place % 3], st.container(border=True, key=f"doubt-{image.id}"):
+            thumbnails([image], {image.id: ""}, side=96)
+            st.caption(
+                _("Labelled {label}, likelier {guess}").format(
+                    label=f"**{frame.escape(frame.shorten(names.get(image.label_id or 0, '–'), 24))}**",
+                    guess=f"**{frame.escape(frame.shorten(names.get(guess or 0, '–'), 24))}**",
+                )
+            )
+            if not may_label or guess not in names:
+                continue
+            with st.container(horizontal=True, gap="small", key=f"answers-{image.id}"):
+                if st.button(
+                    _("Take the likelier"), key=f"take-{image.id}", help=_("The image gets this label.")
+                ):
+                    with frame.refusals():
+                        images.label(wb, me, theme.id, [(image.id, guess)], source="settled")
+                        st.rerun()
+                if st.button(
+                    _("It is right"), key=f"right-{image.id}", help=_("The label stays, the doubt goes.")
+                ):
+                    with frame.refusals():
+                        findings.decide(wb, me, theme.id, "mislabelled", [image.id])
+                        st.rerun()
+    told = findings.precision(wb, theme.id)
+    if told.decided:
+        st.caption(
+            _("Of {n} doubts that somebody decided on, {wrong} labels were wrong indeed.").format(
+                n=told.decided, wrong=told.wrong
+            )
+        )
+
+
+def thresholds() -> None:
+    """Every measure as a histogram with its threshold; more or fewer findings by moving it."""
+    rules = findings.rules(wb, theme.id)
+    kind_name = st.selectbox(
+        _("Finding"),
+        [kind.name for kind in MEASURED],
+        format_func=kinds.title,
+        key="threshold-kind",
+        help=_("What is found by a number measured in each image."),
+    )
+    kind = KINDS[kind_name]
+    threshold = kind.threshold
+    assert threshold is not None
+    now = float(getattr(rules, threshold.rule))
+    value = st.slider(
+        _("Threshold"),
+        float(threshold.low),
+        float(threshold.high),
+        min(max(now, threshold.low), threshold.high),
+        key=f"threshold-{kind_name}-{now}",
+        disabled=not may_edit,
+        help=kinds.meaning(kind_name),
+    )
+    bins = findings.histogram(wb, theme.id, kind_name)
+    width = (threshold.high - threshold.low) / findings.BINS
+    hit = [(edge + width / 2 > value) == threshold.above for edge, _n in bins]
+    figure = go.Figure(
+        go.Bar(
+            x=[edge + width / 2 for edge, _n in bins],
+            y=[n for _edge, n in bins],
+            width=width,
+            marker={"color": ["#d97706" if each else "#0f766e" for each in hit]},
+            hovertemplate="%{x:.3g}: %{y}<extra></extra>",
+        )
+    )
+    figure.add_vline(x=value, line={"dash": "dot"})
+    figure.update_layout(**{**charts.LAYOUT, "height": 220}, uirevision=kind_name, bargap=0)
+    figure.update_yaxes(title=_("images"), type="linear")
+    st.plotly_chart(figure, key=f"histogram-{kind_name}", config=charts.CONFIG)
+    with st.container(horizontal=True, vertical_alignment="center", key="threshold-actions"):
+        count = sum(n for (_edge, n), each in zip(bins, hit, strict=True) if each)
+        about = ngettext("About one image would be found.", "About {n} images would be found.", count)
+        st.markdown(about.format(n=f"{count:,}"), width="content")
+        if may_edit and st.button(
+            _("Use this threshold"), key="save-threshold", disabled=value == now, help=_("For this theme.")
+        ):
+            with frame.refusals():
+                findings.set_rules(wb, me, theme.id, {threshold.rule: value})
+                st.rerun()
+
+
+def gate_rules() -> None:
+    """What the gate asks for, for this theme."""
+    rules = findings.rules(wb, theme.id)
+    with st.form("gate-rules", border=False):
+        left, right = st.columns(2)
+        least = left.number_input(
+            _("Labelled images of every label, at least"),
+            0,
+            1_000_000,
+            rules.least_per_label,
+            help=_("With fewer a model cannot learn a label, and nobody can say how well it did."),
+        )
+        copies = right.number_input(
+            _("Copies, at most (%)"),
+            0.0,
+            100.0,
+            rules.most_twins * 100,
+            help=_("Share of the images that look nearly like another one."),
+        )
+        conflicts = left.number_input(
+            _("Look-alikes with different labels, at most"),
+            0,
+            1_000_000,
+            rules.most_conflicts,
+            help=_("Images; at least one of each group is labelled wrong."),
+        )
+        likeness = right.slider(
+            _("Look-alikes are alike by at least (%)"),
+            90.0,
+            100.0,
+            rules.twin_likeness * 100,
+            step=0.5,
+            help=_("Lower finds more look-alikes, and more pairs that are none."),
+        )
+        if st.form_submit_button(_("Save"), disabled=not may_edit):
+            with frame.refusals():
+                findings.set_rules(
+                    wb,
+                    me,
+                    theme.id,
+                    {
+                        "least_per_label": int(least),
+                        "most_twins": copies / 100,
+                        "most_conflicts": int(conflicts),
+                        "twin_likeness": likeness / 100,
+                    },
+                )
+                st.rerun()
+
+
+def log() -> None:
+    entries = findings.entries(wb, theme.id)
+    if not entries:
+        st.caption(_("Nothing yet."))
+        return
+    scored = [entry for entry in reversed(entries) if entry.score is not None]
+    if len(scored) > 1:
+        figure = go.Figure(
+            go.Scatter(
+                x=[entry.at for entry in scored],
+                y=[entry.score for entry in scored],
+                mode="lines+markers",
+                line={"color": "#0f766e", "shape": "hv"},
+            )
+        )
+        figure.update_layout(**{**charts.LAYOUT, "height": 180}, uirevision="score")
+        figure.update_yaxes(range=[0, 104], title=_("score"))
+        st.plotly_chart(figure, key="score-trend", config=charts.CONFIG)
+    st.dataframe(
+        [
+            {
+                _("When"): entry.at,
+                _("Who"): entry.person or _("Veritrain"),
+                _("What"): ACTIONS.get(entry.action, entry.action),
+                _("Finding"): kinds.title(entry.detail["kind"]) if entry.detail.get("kind") else "",
+                _("Images"): entry.detail.get("images"),
+                _("Gate"): _("PASS") if entry.passed else _("FAIL"),
+                _("Score"): entry.score,
+                _("Reason"): entry.detail.get("reason", ""),
+            }
+            for entry in entries
+        ],
+        hide_index=True,
+        key="quality-log",
+    )
+
+
+standing = findings.standing(wb, theme.id)
+if not standing.counts.images:
+    st.info(_("No images yet. Add some: each is checked when it comes in."))
+    frame.link(_("To the images"), "theme.py", {"theme": theme.id})
+else:
+    verdict(standing)
+    checking()
+    findings_of(standing)
+    with st.expander(_("Thresholds of the findings")):
+        thresholds()
+    with st.expander(_("What the gate asks for")):
+        gate_rules()
+    with st.expander(_("Log of checks and decisions")):
+        log()

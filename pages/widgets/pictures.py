@@ -1,0 +1,35 @@
+"""Thumbnails of a theme's images in a row, each with a few words below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+from core.images import Image
+from pages.widgets.frame import shorten
+
+SIDE = 84
+"""Pixels."""
+_FIGURE = (
+    '<figure style="margin:0;width:{side}px"><img src="/api/thumbs/{sha256}-small.webp" alt="{name}" title="{name}"'
+    ' loading="lazy" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px">'
+    '<figcaption style="font-size:.8rem;line-height:1.3;overflow-wrap:anywhere">{caption}</figcaption></figure>'
+)
+
+
+def thumbnails(
+    shown: Sequence[Image], captions: Mapping[int, str] | None = None, *, side: int = SIDE
+) -> None:
+    """Pictures beside each other; without captions (by image id) the end of the file name stands there."""
+    figures = (
+        _FIGURE.format(
+            side=side,
+            sha256=image.sha256,
+            name=escape(image.file_name),
+            caption=escape((captions or {}).get(image.id, shorten(image.file_name.rpartition("/")[2], 14))),
+        )
+        for image in shown
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(figures)}</div>')
