@@ -1,63 +1,43 @@
-"""The whole app in a process of its own, as it is run, with an administrator signed in."""
+"""The REST routes in process for any person, and the whole app in a process of its own."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
-from tests.conftest import PASSWORD, ROOT, TEST_COMMIT, free_port
+import api.app
+from api.security import Security
+from core import auth
+from core.workbench import Workbench, set_current
+from tests.api.clients import Client
+from tests.app import App
 
 
-class App:
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.port = port
-        self.process = process
-        self.stranger = httpx.Client(base_url=self.url)
-        self.admin = httpx.Client(base_url=self.url)
+@pytest.fixture
+def client(wb_duckdb: Workbench) -> Iterator[Client]:
+    set_current(wb_duckdb)
+    app = Security(Starlette(routes=[Mount("/api", app=api.app.create())]))
+
+    def of(user: auth.User) -> TestClient:
+        token = auth.issue_token(wb_duckdb, user, "test")
+        return TestClient(app, base_url="http://127.0.0.1/api", headers={"Authorization": f"Bearer {token}"})
+
+    yield of
+    set_current(None)
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[App]:
     """The app as it is run, with its administrator signed in on one of two clients."""
-    folder = tmp_path_factory.mktemp("app")
-    port = free_port()
-    environment = os.environ | {
-        "VERITRAIN_DATA_DIR": str(folder / "data"),
-        "VERITRAIN_ARTIFACTS_DIR": str(folder / "artifacts"),
-        "VERITRAIN_PORT": str(port),
-        "VERITRAIN_GIT_COMMIT": TEST_COMMIT,
-        "REDIS_URL": broker_url,
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9/mlflow",
-    }
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)],
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-    app = App(port, process)
-    for _ in range(300):
-        try:
-            app.stranger.get("/health")
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
+    app = App(tmp_path_factory.mktemp("app"), broker_url)
+    app.start()
     # Before anybody exists every page leads to the first run.
     assert app.stranger.get("/users").headers["location"] == "/first-run"
-    made = app.admin.post("/api/auth/first-run", json={"name": "Ada", "password": PASSWORD})
-    assert made.status_code == 200
-    cookie = made.headers["set-cookie"].lower()
+    cookie = app.first_run().headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=lax" in cookie
     yield app
-    process.terminate()
-    process.wait(15)
+    app.stop()

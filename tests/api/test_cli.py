@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import App
+from tests.app import App
 from tests.conftest import PASSWORD, ROOT
 from tests.pictures import png
 

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from core.addresses import SCREENS
-from tests.api.conftest import App
+from tests.app import App
 from tests.conftest import PASSWORD, ROOT
 
 HEAVY = ("torch", "torchvision", "transformers", "mlflow", "pytorch_lightning")

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
-import pytest
 import redis
 from pictures import png
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.testclient import TestClient
 
-import api.app
-from api.security import Security
 from core import auth, themes
 from core.workbench import Workbench, set_current
+from tests.api.clients import Client, refused
 from tests.conftest import free_port
 from tests.steps import ready_theme
-
-Client = Callable[[auth.User], TestClient]
-
-
-@pytest.fixture
-def client(wb_duckdb: Workbench) -> Iterator[Client]:
-    set_current(wb_duckdb)
-    app = Security(Starlette(routes=[Mount("/api", app=api.app.create())]))
-
-    def of(user: auth.User) -> TestClient:
-        token = auth.issue_token(wb_duckdb, user, "test")
-        return TestClient(app, base_url="http://127.0.0.1/api", headers={"Authorization": f"Bearer {token}"})
-
-    yield of
-    set_current(None)
-
-
-def refused(answer: Any, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    return str(answer.json()["detail"])
 
 
 def test_parameters_are_saved_or_refused_by_name(

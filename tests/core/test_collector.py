@@ -26,7 +26,7 @@ Started = Callable[[], Run]
 def started(_bench: Workbench, trainer: auth.User) -> Started:
     """Starts a run of a small theme that is labelled and split."""
     theme = themes.create(_bench, trainer, name="Small", labels=["a", "b"])
-    images.add(_bench, trainer, theme.id, [(f"{n}.png", png(seed=n)) for n in range(16)])
+    images.add(_bench, trainer, theme.id, [(f"{n}.png", png(seed=n)) for n in range(24)])
     ids = [image.id for image in images.page(_bench, theme.id).items]
     labels = [label.id for label in theme.labels]
     images.label(_bench, trainer, theme.id, [(i, labels[n % 2]) for n, i in enumerate(ids)])

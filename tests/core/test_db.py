@@ -70,6 +70,26 @@ def test_a_failed_write_leaves_nothing_and_the_next_one_works(wb: Workbench) -> 
         assert connection.execute(sa.select(sa.func.count()).select_from(t.audit_log)).scalar() == 1
 
 
+def test_a_read_sees_one_state_and_days_are_those_of_universal_time(wb: Workbench) -> None:
+    entry = {"at": datetime(2026, 11, 21, 23, 30, tzinfo=UTC), "action": "x", "object": "y"}
+    if not wb.db.is_duckdb:  # DuckDB takes the machine's zone, Postgres what its administrator set
+        name = sa.make_url(wb.db.url).database
+        zone = sa.text(f"ALTER DATABASE {name} SET timezone = 'Asia/Seoul'")
+        wb.db.write(lambda connection: connection.execute(zone) and None)
+    count = sa.select(sa.func.count()).select_from(t.audit_log)
+    day = sa.select(sa.cast(t.audit_log.c.at, sa.Date))
+    db = wb.db if wb.db.is_duckdb else Database(wb.db.url)
+    for _ in range(2):  # and from a connection that was given back
+        with db.read() as connection:
+            before = connection.execute(count).scalar()
+            wb.db.write(lambda connection: connection.execute(t.audit_log.insert().values(**entry)) and None)
+            assert connection.execute(count).scalar() == before
+        with db.read() as connection:
+            assert str(connection.execute(day).scalars().first()) == "2026-11-21"
+    if db is not wb.db:
+        db.close()
+
+
 def test_many_threads_write_one_row_and_no_write_is_lost(wb: Workbench) -> None:
     row = {"at": datetime.now(UTC), "action": "count", "object": "row", "user_id": 0}
     wb.db.write(lambda connection: connection.execute(t.audit_log.insert().values(**row)) and None)

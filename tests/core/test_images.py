@@ -36,7 +36,7 @@ def test_an_upload_stores_file_thumbnail_and_row(
     assert (image.label_id, image.split, image.uploaded_by) == (None, None, "labeler")
     assert wb.files.read(image.image_path) == png(1, (640, 480))
     assert image.size == len(png(1, (640, 480)))
-    thumbnail = Image.open(io.BytesIO(wb.files.read(images.thumbnail_key(image.sha256))))
+    thumbnail = Image.open(io.BytesIO(wb.files.read(images.thumbnail_key(image.sha256, 256))))
     assert thumbnail.size == (256, 192)
     assert images.get(wb, theme.id, image.id) == images.find(wb, image.id) == image
 
@@ -137,11 +137,11 @@ def test_labels_are_set_taken_away_filtered_counted_and_remembered(
     one, two, three = ids(wb, theme)
     assert images.label(wb, labeler, theme.id, [(one, dog.id), (two, dog.id), (one, cat.id)]) == 2
     assert images.label(wb, labeler, theme.id, [(one, cat.id), (two, None), (three, None)]) == 1
-    assert [i.id for i in images.page(wb, theme.id, state="labelled").items] == [one]
-    assert [i.id for i in images.page(wb, theme.id, state="unlabelled").items] == [two, three]
-    assert [i.id for i in images.page(wb, theme.id, label_id=cat.id).items] == [one]
-    assert [i.id for i in images.page(wb, theme.id, split="none").items] == [one, two, three]
-    assert images.page(wb, theme.id, split="train").items == []
+    assert [i.id for i in images.page(wb, theme.id, images.Filter(state="labelled")).items] == [one]
+    assert [i.id for i in images.page(wb, theme.id, images.Filter(state="unlabelled")).items] == [two, three]
+    assert [i.id for i in images.page(wb, theme.id, images.Filter(label=cat.id)).items] == [one]
+    assert [i.id for i in images.page(wb, theme.id, images.Filter(split="none")).items] == [one, two, three]
+    assert images.page(wb, theme.id, images.Filter(split="train")).items == []
     image = images.find(wb, one)
     assert (image.label_id, image.labeled_by, image.labeled_at is not None) == (cat.id, "labeler", True)
     assert images.find(wb, two).labeled_at is None

@@ -20,7 +20,7 @@ LIMITS = Limits(max_file_bytes=5_000_000, max_pixels=50_000_000)
 def test_each_format_is_read_and_gets_a_thumbnail(kind: str) -> None:
     info = inspect(encoded(picture(1, (600, 300)), kind), LIMITS)
     assert (info.format, info.width, info.height) == (kind, 600, 300)
-    thumbnail = Image.open(io.BytesIO(info.thumbnail))
+    thumbnail = Image.open(io.BytesIO(info.thumbnails[256]))
     assert (thumbnail.format, thumbnail.size) == ("WEBP", (256, 128))
 
 
@@ -33,7 +33,7 @@ def test_each_colour_mode_is_read(mode: str) -> None:
     info = inspect(encoded(image, "TIFF"), LIMITS)
     assert (info.width, info.height) == image.size
     if mode == "I;16":  # deep grey is scaled, not clipped to white
-        assert np.asarray(Image.open(io.BytesIO(info.thumbnail)).convert("L")).std() > 50
+        assert np.asarray(Image.open(io.BytesIO(info.thumbnails[256])).convert("L")).std() > 50
 
 
 def test_the_perceptual_hash_is_that_of_imagehash() -> None:
@@ -51,7 +51,7 @@ def test_exif_orientation_is_applied() -> None:
     exif[0x0112] = 6  # to be turned by a quarter
     info = inspect(encoded(picture(3, (64, 32)), "JPEG", exif=exif), LIMITS)
     assert (info.width, info.height) == (32, 64)
-    assert Image.open(io.BytesIO(info.thumbnail)).size == (32, 64)
+    assert Image.open(io.BytesIO(info.thumbnails[256])).size == (32, 64)
 
 
 def test_a_tiff_can_be_shown_as_png() -> None:

@@ -19,8 +19,8 @@ from core.workbench import Workbench
 from tests.pictures import png
 
 
-def small_theme(wb: Workbench, trainer: auth.User, labels: int = 2, n: int = 16) -> int:
-    theme = themes.create(wb, trainer, name="Small", labels=["a", "b", "c"])
+def small_theme(wb: Workbench, trainer: auth.User, labels: int = 2, n: int = 24) -> int:
+    theme = themes.create(wb, trainer, name="Small", labels=["a", "b"])
     images.add(wb, trainer, theme.id, [(f"{i}.png", png(seed=i)) for i in range(n)])
     found = images.page(wb, theme.id).items
     images.label(wb, trainer, theme.id, [(f.id, theme.labels[i % labels].id) for i, f in enumerate(found)])

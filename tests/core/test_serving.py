@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -28,6 +28,8 @@ class ModelServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.sent: list[list[bytes]] = []
         self.status = 200
+        self.meanwhile: Callable[[], object] = lambda: None
+        """What happens while it thinks."""
 
     @property
     def url(self) -> str:
@@ -41,6 +43,7 @@ class Answers(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
         assert (self.path, body["columns"]) == ("/invocations", ["image"])
         self.server.sent.append([base64.b64decode(row[0]) for row in body["data"]])
+        self.server.meanwhile()
         row = {"label": "cat", "confidence": 0.75, "probabilities": [0.75, 0.25], "error": None}
         answer = json.dumps({"predictions": [row] * len(body["data"])}).encode()
         self.send_response(self.server.status)

@@ -46,7 +46,7 @@ def test_the_hash_follows_the_content(wb: Workbench, trainer: auth.User, theme: 
     splits.split(wb, trainer, theme.id)
     first = snapshots.freeze(wb, trainer, theme.id)
     assert snapshots.freeze(wb, trainer, theme.id) == first == snapshots.get(wb, first.id)
-    image = images.page(wb, theme.id, label_id=dog.id).items[0]
+    image = images.page(wb, theme.id, images.Filter(label=dog.id)).items[0]
     images.label(wb, trainer, theme.id, [(image.id, cat.id)])
     second = snapshots.freeze(wb, trainer, theme.id)
     assert (second.id, second.hash) != (first.id, first.hash)
@@ -85,6 +85,6 @@ def test_the_demonstration_is_made_once(wb_duckdb: Workbench, trainer: auth.User
     assert (counts.by_split[None], counts.by_split["train"]) == (300, pytest.approx(1497 * 0.7, abs=5))
     assert demo.load(wb_duckdb, trainer).id == theme.id
     assert len(themes.cards(wb_duckdb)) == 1
-    [newest] = images.page(wb_duckdb, theme.id, limit=1, state="labelled").items
+    [newest] = images.page(wb_duckdb, theme.id, images.Filter(state="labelled"), limit=1).items
     [entry] = images.history(wb_duckdb, newest.id)
     assert entry.source == "demo" and newest.file_name.startswith(f"{entry.after}/")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import png
@@ -130,10 +131,10 @@ def test_uploaded_train_and_test_folders_give_valid_from_train_once(
     ]
     options = {"label_from_folder": True, "create_labels": True, "split_from_folder": True}
     images.add(wb, trainer, theme, files, **options)
-    tested = {image.id for image in images.page(wb, theme, split="test").items}
+    tested = {image.id for image in images.page(wb, theme, images.Filter(split="test")).items}
     report = splits.split(wb, trainer, theme)
     assert (report.dealt, report.kept) == ({"train": 0, "valid": 4, "test": 0}, 24)
-    assert {image.id for image in images.page(wb, theme, split="test").items} == tested
+    assert {image.id for image in images.page(wb, theme, images.Filter(split="test")).items} == tested
     assert splits.split(wb, trainer, theme).dealt["valid"] == 0
 
 
@@ -143,3 +144,36 @@ def test_valid_is_not_taken_from_data_a_model_may_have_learnt_from(wb: Workbench
     images.add(wb, trainer, theme, files, label_from_folder=True, create_labels=True, split_from_folder=True)
     snapshots.freeze(wb, trainer, theme)
     assert splits.split(wb, trainer, theme).dealt == {"train": 0, "valid": 0, "test": 0}
+
+
+def test_images_of_one_group_fall_into_one_split_for_ever(wb: Workbench, trainer: auth.User) -> None:
+    theme = themes.create(wb, trainer, name="Groups", labels=["cat", "dog"])
+
+    def add(numbers: range) -> None:
+        images.add(wb, trainer, theme.id, [(f"{n}.png", png(n, (8, 8))) for n in numbers])
+        found = {image.file_name: image.id for image in images.page(wb, theme.id, limit=1000).items}
+        cat, dog = (label.id for label in theme.labels)
+        chosen = [(found[f"{n}.png"], (cat, dog)[n % 2]) for n in numbers]
+        images.label(wb, trainer, theme.id, chosen)
+        grouped = [{"i": found[f"{n}.png"], "g": f"group {n % 12}"} for n in numbers if n % 12 < 9]
+        update = sa.text("UPDATE train_data SET group_name = :g WHERE id = :i")
+        wb.db.write(lambda connection: [connection.execute(update, each) for each in grouped] and None)
+
+    add(range(60))
+    report = splits.split(wb, trainer, theme.id)
+    assert sum(report.dealt.values()) == 60
+    assert all(report.dealt.values())  # each split got some
+    before = by_group(wb, theme.id)
+    assert all(len(of) == 1 for group, of in before.items() if group is not None)
+    add(range(60, 84))
+    assert sum(splits.split(wb, trainer, theme.id).dealt.values()) == 24
+    assert {g: of for g, of in by_group(wb, theme.id).items() if g} == {
+        g: of for g, of in before.items() if g
+    }
+
+
+def by_group(wb: Workbench, theme_id: int) -> dict[str | None, set[str | None]]:
+    found: dict[str | None, set[str | None]] = {}
+    for image in images.page(wb, theme_id, limit=1000).items:
+        found.setdefault(image.group_name, set()).add(image.split)
+    return found

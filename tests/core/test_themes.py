@@ -73,7 +73,7 @@ def test_a_deleted_label_leaves_its_images_unlabelled_and_their_history(
     assert themes.delete_label(wb, trainer, theme.id, cat.id) == 1
     assert themes.get(wb, theme.id).labels == (dog,)
     assert images.statistics(wb, theme.id).by_label == {dog.id: 1}
-    [image] = images.page(wb, theme.id, state="unlabelled").items
+    [image] = images.page(wb, theme.id, images.Filter(state="unlabelled")).items
     assert (image.labeled_by, image.labeled_at) == (None, None)
     assert [(c.before, c.after, c.source) for c in images.history(wb, image.id)] == [
         (None, "cat", "upload"),

@@ -155,18 +155,18 @@ def test_upload_keeps_the_good_and_names_the_bad(page: Page, tmp_path: Path) -> 
     bad.write_text("Dear Sir or Madam", encoding="utf-8")
     empty.touch()
     page.goto("/theme?theme=1")
-    page.get_by_test_id("stExpander").get_by_text("Add images").click()
+    page.get_by_test_id("stWidgetLabel").get_by_text("Add images").click()
     page.get_by_test_id("upload-files").set_input_files([good, bad, empty])
     report = page.get_by_test_id("upload-report")
     expect(report).to_contain_text("1 images added")
     expect(report).to_contain_text("“letter.jpg” is not an image")
     expect(report).to_contain_text("“empty.png” is empty")
-    expect(page.get_by_test_id("state-all")).to_contain_text("1798")
+    expect(page.get_by_test_id("state-all")).to_contain_text("1,798")
     expect(page.get_by_test_id("tile").first).to_have_attribute("title", "süß 1.png")
     page.get_by_test_id("tile").first.click()
     page.keyboard.press("Delete")
-    page.get_by_test_id("yes-delete").click()
-    expect(page.get_by_test_id("state-all")).to_contain_text("1797")
+    page.get_by_test_id("yes").click()
+    expect(page.get_by_test_id("state-all")).to_contain_text("1,797")
 
 
 def test_split_deals_only_new_images(page: Page) -> None:
@@ -273,15 +273,36 @@ def test_deployed_model_answers_as_the_job_measured(page: Page, product: Product
         assert float(served["confidence"]) == pytest.approx(row["confidence"], abs=1e-4)
 
 
+def test_the_model_suggests_labels_and_they_are_accepted_after_a_preview(page: Page) -> None:
+    until = time.monotonic() + 180
+    while not rest(page, "/theme/1/suggestions/")["n_suggested"]:
+        assert time.monotonic() < until, rest(page, "/theme/1/suggestions/")
+        time.sleep(1)
+    page.goto("/theme?theme=1&state=unlabelled&sort=sweep")
+    expect(page.get_by_test_id("suggestions")).to_contain_text("suggests labels for 1,797 images")
+    expect(page.get_by_test_id("tile").first).to_contain_text("?")
+    before = rest(page, "/theme/1/label/changes/")["statistics"]["unlabelled"]
+    page.get_by_test_id("at-least").fill("0.5")
+    page.get_by_test_id("accept").click()
+    page.get_by_test_id("yes").click()
+    expect(page.get_by_test_id("marker")).to_contain_text("suggestions accepted")
+    after = rest(page, "/theme/1/label/changes/")["statistics"]["unlabelled"]
+    assert after < before / 2
+    page.get_by_test_id("undo").click()  # one undo takes it all back
+    expect(page.get_by_test_id("marker")).to_have_text("Saved")
+    assert rest(page, "/theme/1/label/changes/")["statistics"]["unlabelled"] == before
+
+
 def test_cancelled_run_stops_and_history_compares(page: Page) -> None:
     page.goto("/training?theme=1")
     button(page, "train").click()
-    page.wait_for_url(re.compile(r"/run\?run=2"))
-    wait_for_status(page, 2, {"running"}, 60)
+    page.wait_for_url(re.compile(r"/run\?run=\d+"))
+    run = int(page.url.split("run=")[1])
+    wait_for_status(page, run, {"running"}, 60)
     button(page, "cancel").click()
     button(page, "yes-cancel").click()
     until = time.monotonic() + 60
-    while rest(page, "/theme/1/training/progress/2/")["status"] != "cancelled":
+    while rest(page, f"/theme/1/training/progress/{run}/")["status"] != "cancelled":
         assert time.monotonic() < until
         time.sleep(0.5)
     expect(button(page, "resume")).to_be_visible()

@@ -1,0 +1,133 @@
+"""The check as a job: the real job's code, its events through the collector, its findings with the images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pictures import encoded, png
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from core import auth, images, themes
+from core.collector import Collector
+from core.db.tables import finetuning_jobs, image_clusters, image_features
+from core.errors import Conflict, InvalidInput
+from core.images import Filter
+from core.quality import check_jobs, findings
+from core.run_watch import rows_where
+from core.settings import Settings
+from core.spec import CheckSpec
+from core.workbench import Workbench
+from jobs import check
+from jobs.runtime import Job
+from tests.steps import in_file
+
+PER_DIGIT = 40
+
+
+def digits() -> list[tuple[str, bytes]]:
+    """Zeros to threes, PER_DIGIT each, in folders; four lie in the wrong one."""
+    found = load_digits()
+    files = []
+    for digit in range(4):
+        for number, index in enumerate(np.flatnonzero(found.target == digit)[:PER_DIGIT]):
+            scan = Image.fromarray((found.images[index] * (255 / 16)).astype("uint8")).resize((32, 32), 0)
+            folder = (digit + 1) % 4 if number == 7 else digit
+            files.append((f"{folder}/{digit}-{number}.png", encoded(scan)))
+    return files
+
+
+@pytest.fixture
+def theme(wb: Workbench, trainer: auth.User) -> themes.Theme:
+    made = themes.create(wb, trainer, name="Digits", labels=["0", "1", "2", "3"])
+    images.add(wb, trainer, made.id, digits(), label_from_folder=True)
+    return made
+
+
+def checked(wb: Workbench, actor: auth.User, theme: themes.Theme, settings: Settings) -> None:
+    """Start a check, run it here, and have the collector store and apply what it says."""
+    run_id = check_jobs.start(wb, actor, theme.id)
+    [row] = rows_where(wb, finetuning_jobs.c.id == run_id)
+    spec = CheckSpec.model_validate(row["spec"])
+    with Job(spec, 1, settings) as job:
+        check.main(job, spec)
+    Collector(wb).store(in_file(settings, run_id))
+    check_jobs.tend(wb)
+
+
+def names(wb: Workbench, theme: themes.Theme, kind: str) -> set[str]:
+    return {image.file_name for image in images.page(wb, theme.id, Filter(finding=kind)).items}
+
+
+def test_wrong_labels_are_doubted_decided_and_not_doubted_again(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, settings: Settings
+) -> None:
+    planted = {f"{(digit + 1) % 4}/{digit}-7.png" for digit in range(4)}
+    checked(wb, trainer, theme, settings)
+    assert planted <= names(wb, theme, "mislabelled")
+    assert len(names(wb, theme, "mislabelled")) <= len(planted) + 2
+    state = check_jobs.state(wb, theme.id)
+    assert not state.running and state.changed == 0 and (state.accuracy or 0) > 0.9
+
+    doubted = images.page(wb, theme.id, Filter(finding="mislabelled")).items
+    guesses = findings.guesses(wb, theme.id, [image.id for image in doubted])
+    name_of = {label.id: label.name for label in theme.labels}
+    wrong = [image for image in doubted if image.file_name in planted]
+    assert {name_of[guesses[image.id]] for image in wrong} == {"0", "1", "2", "3"}
+    # Two are corrected, one is called right as it is: the doubts are gone, and stay gone.
+    for image in wrong[:2]:
+        images.label(wb, trainer, theme.id, [(image.id, guesses[image.id])])
+    findings.decide(wb, trainer, theme.id, "mislabelled", [wrong[2].id])
+    assert names(wb, theme, "mislabelled") & planted == {wrong[3].file_name}
+    assert findings.precision(wb, theme.id) == findings.Precision(3, 2)
+    checked(wb, trainer, theme, settings)
+    assert names(wb, theme, "mislabelled") & planted == {wrong[3].file_name}
+    assert findings.precision(wb, theme.id) == findings.Precision(3, 2)
+    assert [entry.action for entry in findings.entries(wb, theme.id)] == ["check", "keep", "check"]
+
+
+def test_files_that_went_bad_and_images_from_before_are_looked_at(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, settings: Settings
+) -> None:
+    first, second, third, *_ = images.page(wb, theme.id).items
+    copy = wb.files.read(third.image_path) + b"0"  # other bytes, the same picture
+    images.add(wb, trainer, theme.id, [("again.png", copy)])
+    wb.db.write(lambda connection: connection.execute(image_clusters.delete()) and None)
+    wb.files.write(first.image_path, b"x" * first.size)
+    wb.files.write(second.image_path, b"short")
+    feature = image_features.c
+    forget = image_features.update().values(contrast=None)
+    ids = [first.id, third.id]
+    wb.db.write(lambda connection: connection.execute(forget.where(feature.image_id.in_(ids))) and None)
+    assert findings.standing(wb, theme.id).counts.unchecked == 2
+    checked(wb, trainer, theme, settings)
+    assert names(wb, theme, "unreadable") == {first.file_name, second.file_name}
+    assert names(wb, theme, "twin") == {third.file_name, "again.png"}
+    found = findings.standing(wb, theme.id)
+    assert (found.counts.unchecked, found.counts.unreadable) == (0, 2)
+    assert "unreadable" in {line.name for line in found.gate.failed}
+    images.delete(wb, trainer, theme.id, [first.id, second.id])
+    assert findings.standing(wb, theme.id).gate.passed
+
+
+def test_what_cannot_be_checked_is_refused_in_a_sentence(
+    wb: Workbench, trainer: auth.User, theme: themes.Theme
+) -> None:
+    empty = themes.create(wb, trainer, name="Empty", labels=["a"])
+    with pytest.raises(InvalidInput, match="“Empty” has no images"):
+        check_jobs.start(wb, trainer, empty.id)
+    check_jobs.start(wb, trainer, theme.id)
+    with pytest.raises(Conflict, match="being checked already"):
+        check_jobs.start(wb, trainer, theme.id)
+    check_jobs.cancel(wb, trainer, theme.id)
+    assert not check_jobs.state(wb, theme.id).running
+
+
+def test_labels_with_too_few_images_are_left_out(
+    wb: Workbench, trainer: auth.User, settings: Settings
+) -> None:
+    theme = themes.create(wb, trainer, name="Few", labels=["cat", "dog"])
+    images.add(wb, trainer, theme.id, [("cat/1.png", png(1)), ("dog/2.png", png(2))], label_from_folder=True)
+    checked(wb, trainer, theme, settings)
+    entry = findings.entries(wb, theme.id)[0]
+    assert (entry.detail["left_out"], entry.detail["accuracy"]) == (2, None)

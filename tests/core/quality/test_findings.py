@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import pytest
+from pictures import encoded, picture, png
+from PIL import Image
+
+from core import auth, images, splits, themes
+from core.errors import InvalidInput, NotAllowed
+from core.images import Filter
+from core.quality import findings, intake, repair
+from core.quality.conditions import COMPARED
+from core.workbench import Workbench
+
+
+@pytest.fixture
+def theme(wb: Workbench, trainer: auth.User) -> themes.Theme:
+    return themes.create(wb, trainer, name="Animals", labels=["cat", "dog"])
+
+
+def brighter(seed: int) -> bytes:
+    """The same picture, a little brighter, smaller, and as JPEG: other bytes, no other content."""
+    image = picture(seed, (96, 64)).point(lambda level: min(255, round(level * 1.08)))
+    return encoded(image.resize((80, 53)), "JPEG", quality=92)
+
+
+def with_finding(wb: Workbench, theme: themes.Theme, kind: str) -> set[str]:
+    which = Filter(finding=kind)
+    return {image.file_name for image in images.page(wb, theme.id, which).items}
+
+
+def add(wb: Workbench, actor: auth.User, theme: themes.Theme, **files: bytes) -> None:
+    """`cat_1` lies in the folder cat, `train_cat_1` in train/cat."""
+    given = [(f"{name.replace('_', '/')}.png", data) for name, data in files.items()]
+    images.add(wb, actor, theme.id, given, label_from_folder=True, split_from_folder=True)
+
+
+def test_cheap_faults_are_found_at_upload(
+    wb: Workbench, theme: themes.Theme, labeler: auth.User, trainer: auth.User
+) -> None:
+    black = encoded(picture(1, (64, 48)).point(lambda level: level // 8))
+    files = {
+        "good": png(1, (64, 48)),
+        "blank": encoded(Image.new("RGB", (64, 64), (90, 120, 30))),
+        "dark": black,
+        "small": png(2, (64, 12)),
+        "wide": png(3, (300, 30)),
+    }
+    images.add(wb, labeler, theme.id, [(f"{name}.png", data) for name, data in files.items()])
+    assert with_finding(wb, theme, "blank") == {"blank.png"}
+    assert "dark.png" in with_finding(wb, theme, "dark")
+    assert with_finding(wb, theme, "small") == {"small.png"}
+    assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
+    # Another threshold finds anew; what a person called fine stays fine.
+    [wide] = [i.id for i in images.page(wb, theme.id).items if i.file_name == "wide.png"]
+    assert findings.decide(wb, labeler, theme.id, "aspect", [wide]) == 1
+    findings.set_rules(wb, trainer, theme.id, {"aspect_above": 5.0})
+    assert with_finding(wb, theme, "aspect") == {"small.png"}
+    assert findings.decide(wb, labeler, theme.id, "aspect", [wide], keep=False) == 1
+    assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
+    findings.set_rules(wb, trainer, theme.id, {"aspect_above": 50.0})
+    assert with_finding(wb, theme, "aspect") == set()
+
+
+def test_copies_conflicts_and_leaks_are_found_fixed_and_gone(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    files = {f"train_{'cat' if n % 2 else 'dog'}_{n}": png(n, (96, 64)) for n in range(20)}
+    add(wb, trainer, theme, **files)
+    assert findings.standing(wb, theme.id).gate.passed
+    add(
+        wb,
+        trainer,
+        theme,
+        test_cat_copy1=brighter(1),
+        train_cat_copy3=brighter(3),
+        train_dog_copy5=brighter(5),
+    )
+    found = findings.standing(wb, theme.id)
+    assert {kind: found.findings[kind] for kind in COMPARED} == {"leak": 2, "conflict": 2, "twin": 6}
+    assert [line.name for line in found.gate.failed] == ["leakage", "conflicts"]
+    assert with_finding(wb, theme, "leak") == {"train/cat/1.png", "test/cat/copy1.png"}
+    assert with_finding(wb, theme, "conflict") == {"train/cat/5.png", "train/dog/copy5.png"}
+
+    planned = repair.moves(wb, theme.id)
+    assert [(move.old, move.new) for move in planned] == [("train", "test")]
+    assert repair.one_side(wb, trainer, theme.id) == planned
+    assert with_finding(wb, theme, "leak") == set()
+    cat = next(label.id for label in theme.labels if label.name == "cat")
+    [wrong] = [i.id for i in images.page(wb, theme.id).items if i.file_name == "train/dog/copy5.png"]
+    images.label(wb, trainer, theme.id, [(wrong, cat)])
+    assert findings.standing(wb, theme.id).gate.passed
+    assert [len(each.rest) for each in repair.copies(wb, theme.id)] == [1, 1, 1]
+    assert len(repair.keep_best(wb, trainer, theme.id)) == 3
+    after = findings.standing(wb, theme.id)
+    assert not any(after.findings[kind] for kind in COMPARED)
+    assert (after.gate.score, after.counts.images) == (100, 20)
+    log = [(entry.action, entry.detail.get("kind")) for entry in findings.entries(wb, theme.id)]
+    assert log == [("fix", "twin"), ("fix", "leak")]
+
+
+def test_look_alikes_are_dealt_to_one_side_and_later_ones_follow(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    first = {f"{'cat' if n % 2 else 'dog'}_{n}": png(n, (96, 64)) for n in range(30)}
+    add(wb, trainer, theme, **first, **{f"cat_again{n}": brighter(n) for n in range(1, 9, 2)})
+    splits.split(wb, trainer, theme.id)
+    assert findings.standing(wb, theme.id).counts.leaks == 0
+    add(wb, trainer, theme, **{f"cat_later{n}": brighter(n) for n in range(9, 30, 2)})
+    report = splits.split(wb, trainer, theme.id)
+    assert sum(report.dealt.values()) == 11
+    assert findings.standing(wb, theme.id).counts.leaks == 0
+
+
+def test_an_image_that_joins_two_sides_is_left_out(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    add(wb, trainer, theme, train_cat_1=png(1, (96, 64)), test_cat_1=brighter(1), train_dog_2=png(2))
+    image = picture(1, (96, 64)).point(lambda level: min(255, round(level * 1.04)))
+    add(wb, trainer, theme, cat_new=encoded(image))
+    report = splits.split(wb, trainer, theme.id, ratios=(0.8, 0.1, 0.1))
+    assert (report.torn, sum(report.dealt.values())) == (1, 0)
+    repair.one_side(wb, trainer, theme.id)
+    assert splits.split(wb, trainer, theme.id).dealt["test"] == 1
+
+
+def test_clusters_grow_and_join_over_uploads(wb: Workbench, theme: themes.Theme, trainer: auth.User) -> None:
+    def shade(factor: float) -> bytes:
+        image = picture(1, (96, 64))
+        return encoded(image.point(lambda level: min(255, round(level * factor))))
+
+    for factor in (1.0, 1.02, 1.04, 0.98, 0.96):
+        images.add(wb, trainer, theme.id, [(f"{factor}.png", shade(factor))])
+    [cluster] = repair.copies(wb, theme.id)
+    assert len(cluster.rest) == 4
+    # All anew, as after another rule, gives the same.
+    findings.set_rules(wb, trainer, theme.id, {"twin_likeness": 0.975})
+    assert repair.copies(wb, theme.id) == [cluster]
+    assert findings.standing(wb, theme.id).counts.copies == 4
+    # A removed image holds no others together, and nothing waits to be compared.
+    images.delete(wb, trainer, theme.id, [cluster.best])
+    findings.set_rules(wb, trainer, theme.id, {"twin_likeness": 0.98})
+    assert len(repair.copies(wb, theme.id)[0].rest) == 3
+    assert findings.standing(wb, theme.id).counts.unchecked == 0
+
+
+def test_images_that_were_not_compared_yet_are_said_and_caught_up_with(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    add(wb, trainer, theme, cat_1=png(1, (96, 64)), cat_2=brighter(1))
+    wb.db.write(lambda connection: intake.forget(connection, theme.id))
+    found = findings.standing(wb, theme.id)
+    assert (found.counts.unchecked, found.findings["twin"], found.gate.passed) == (2, 0, False)
+    intake.catch_up(wb, theme.id)
+    found = findings.standing(wb, theme.id)
+    assert (found.counts.unchecked, found.findings["twin"]) == (0, 2)
+
+
+def test_who_may_decide_what(
+    wb: Workbench, theme: themes.Theme, labeler: auth.User, viewer: auth.User
+) -> None:
+    with pytest.raises(InvalidInput, match="cannot be called fine"):
+        findings.decide(wb, labeler, theme.id, "leak", [1])
+    with pytest.raises(InvalidInput, match="no finding"):
+        findings.decide(wb, labeler, theme.id, "ugly", [1])
+    with pytest.raises(NotAllowed):
+        findings.decide(wb, viewer, theme.id, "dark", [1])
+    for kind in ("conflict", "twin"):  # what the gate counts
+        with pytest.raises(NotAllowed):
+            findings.decide(wb, labeler, theme.id, kind, [1])
+    for act in (repair.one_side, repair.keep_best):
+        with pytest.raises(NotAllowed):
+            act(wb, labeler, theme.id)
+    with pytest.raises(NotAllowed):
+        findings.set_rules(wb, labeler, theme.id, {"dark_below": 1})
+
+
+def test_rules_out_of_range_are_named(wb: Workbench, theme: themes.Theme, trainer: auth.User) -> None:
+    with pytest.raises(InvalidInput, match="most_twins"):
+        findings.set_rules(wb, trainer, theme.id, {"most_twins": 2})
+    with pytest.raises(InvalidInput, match="nonsense"):
+        findings.set_rules(wb, trainer, theme.id, {"nonsense": 2})
+
+
+def test_twins_that_a_person_keeps_are_no_copies(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    add(wb, trainer, theme, cat_1=png(1, (96, 64)), cat_2=brighter(1))
+    assert findings.standing(wb, theme.id).counts.copies == 1
+    ids = [image.id for image in images.page(wb, theme.id).items]
+    assert findings.decide(wb, trainer, theme.id, "twin", ids) == 2
+    found = findings.standing(wb, theme.id)
+    assert (found.counts.copies, found.findings["twin"], found.kept["twin"]) == (0, 0, 2)
+    assert repair.copies(wb, theme.id) == []
+    assert findings.decide(wb, trainer, theme.id, "twin", ids, keep=False) == 2
+    assert findings.standing(wb, theme.id).counts.copies == 1
+
+
+def test_the_histogram_counts_every_image_once(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    images.add(wb, trainer, theme.id, [(f"{n}.png", png(n, (40, 30))) for n in range(8)])
+    for kind in ("dark", "small", "aspect", "blurred"):
+        bins = findings.histogram(wb, theme.id, kind)
+        assert (len(bins), sum(n for _, n in bins)) == (findings.BINS, 8)
