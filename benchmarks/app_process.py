@@ -43,9 +43,9 @@ def running_app(prepare: Callable[[Workbench, auth.User], T]) -> Iterator[App[T]
     """Fill a new database with `prepare`, then start the app on it; everything is removed at the end."""
     with (
         tempfile.TemporaryDirectory(prefix="veritrain-bench-") as folder,
-        ValkeyServer(port=_free_port()) as broker,
+        ValkeyServer(port=free_port()) as broker,
     ):
-        port = _free_port()
+        port = free_port()
         environment = {
             "VERITRAIN_DATA_DIR": f"{folder}/data",
             "VERITRAIN_ARTIFACTS_DIR": f"{folder}/artifacts",
@@ -64,7 +64,7 @@ def running_app(prepare: Callable[[Workbench, auth.User], T]) -> Iterator[App[T]
         command = [sys.executable, "-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--port", str(port)]
         with Path(folder, "app.log").open("wb") as log:
             app = subprocess.Popen(
-                [*command, "--log-level", "warning"],
+                [*command, "--log-level", "warning", "--timeout-keep-alive", "75"],  # as the Procfile has it
                 cwd=ROOT,
                 env={**inherited, **environment},
                 stdout=log,
@@ -123,7 +123,7 @@ def _wait(app: subprocess.Popen[bytes], url: str, log: Path) -> None:
     raise RuntimeError(f"the app did not start:\n{log.read_text(errors='replace')[-4000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
