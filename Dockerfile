@@ -31,4 +31,5 @@ USER 10001
 EXPOSE 8501
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/health', timeout=4)"]
-CMD ["python", "-m", "uvicorn", "app:app", "--host", "0.0.0.0", "--port", "8501"]
+# Connections that programs keep for their next request live longer than uvicorn's 5 seconds.
+CMD ["python", "-m", "uvicorn", "app:app", "--host", "0.0.0.0", "--port", "8501", "--timeout-keep-alive", "75"]

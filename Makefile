@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 # Functions and error classes whose first argument is a sentence for people.
-SENTENCES := _ N_ gettext ngettext:1,2 InvalidInput NotFound NotSignedIn NotAllowed Conflict TooLarge TooMany Unavailable
+SENTENCES := _ N_ gettext ngettext:1,2 InvalidInput NotFound NotSignedIn NotAllowed Conflict TooLarge TooMany Unavailable refuse_unknown:2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run demo setup test test-slow lint fix bench lock messages browser
@@ -25,7 +25,8 @@ setup: .venv/ready  ## make or update the environment
 	@touch $@
 
 test: setup lint browser  ## lint, types, contracts and every fast test, the browser's included
-	$(PY) -m pytest tests -m "not slow"
+	$(PY) -m pytest tests -m "not slow and not e2e" -n 2 --dist worksteal
+	$(PY) -m pytest tests -m "e2e and not slow"
 
 test-slow: setup browser  ## the long proofs
 	$(PY) -m pytest tests -m slow
@@ -44,13 +45,13 @@ browser: setup  ## find or fetch the Chromium that the end-to-end tests drive
 	@$(PY) -m tests.browser
 
 bench: setup  ## print the figures of the README; each is also one command in benchmarks/
-	@for b in upload label_update app_idle events throughput; do $(PY) -m benchmarks.$$b $(if $(DATA),--data $(DATA)) || exit 1; done
+	@for b in upload label_update ten_people manifest_import label_studio thumbs million grid ab_rules ab_results ab_gateway app_idle events throughput image_quality text_quality; do $(PY) -m benchmarks.$$b $(if $(DATA),--data $(DATA)) || exit 1; done
 
 lock: setup  ## compile the pinned, hashed requirements from the .in files
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 messages: setup  ## collect new texts into the translation catalogues
-	.venv/bin/pybabel -q extract -F pages/locale/babel.cfg $(addprefix -k ,$(SENTENCES)) --no-location --sort-output \
+	$(PY) -m babel.messages.frontend -q extract -F pages/locale/babel.cfg $(addprefix -k ,$(SENTENCES)) --no-location --sort-output \
 	  --project Veritrain --msgid-bugs-address "" -o pages/locale/veritrain.pot app.py api core jobs pages
-	for l in ja ko; do .venv/bin/pybabel -q update -d pages/locale -D veritrain -l $$l -i pages/locale/veritrain.pot --no-fuzzy-matching --omit-header || exit 1; done
+	for l in ja ko; do .venv/bin/pybabel -q update -d pages/locale -D veritrain -l $$l -i pages/locale/veritrain.pot --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date || exit 1; done
