@@ -10,33 +10,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
-
-Json = sa.JSON(none_as_null=True)
-Time = sa.DateTime(timezone=True)
-
-
-def _id(name: str) -> sa.Column[int]:
-    sequence = sa.Sequence(f"{name}_id_seq", metadata=metadata)
-    return sa.Column("id", sa.BigInteger, sequence, server_default=sequence.next_value(), primary_key=True)
-
-
-def _reference(name: str, target: str, *, nullable: bool = False) -> list[sa.sql.schema.SchemaItem]:
-    column: sa.Column[int] = sa.Column(name, sa.BigInteger, nullable=nullable)
-    return [column, sa.ForeignKeyConstraint([name], [f"{target}.id"]).ddl_if(dialect="postgresql")]
-
-
-def _postgres_index(table: sa.Table, *columns: str) -> None:
-    name = f"ix_{table.name}_{'_'.join(columns)}"
-    sa.Index(name, *(table.c[c] for c in columns)).ddl_if(dialect="postgresql")
-
+from core.db.columns import Json, Time, id_column, metadata, postgres_index, reference
 
 # --- people -----------------------------------------------------------------
 
 users = sa.Table(
     "users",
     metadata,
-    _id("users"),
+    id_column("users"),
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("password_hash", sa.String(256), nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
@@ -50,7 +31,7 @@ sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("token_hash", sa.String(64), primary_key=True),
-    *_reference("user_id", "users"),
+    *reference("user_id", "users"),
     sa.Column("kind", sa.String(16), nullable=False),  # browser | token
     sa.Column("name", sa.String(64)),
     sa.Column("created_at", Time, nullable=False),
@@ -60,7 +41,7 @@ sessions = sa.Table(
 audit_log = sa.Table(
     "audit_log",
     metadata,
-    _id("audit_log"),
+    id_column("audit_log"),
     sa.Column("at", Time, nullable=False),
     sa.Column("user_id", sa.BigInteger),
     sa.Column("user_name", sa.String(64)),
@@ -74,10 +55,10 @@ audit_log = sa.Table(
 themes = sa.Table(
     "themes",
     metadata,
-    _id("themes"),
+    id_column("themes"),
     sa.Column("name", sa.String(200), nullable=False),
     sa.Column("description", sa.Text, nullable=False),
-    *_reference("created_by", "users"),
+    *reference("created_by", "users"),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("deleted_at", Time),
@@ -89,8 +70,8 @@ themes = sa.Table(
 labels = sa.Table(
     "labels",
     metadata,
-    _id("labels"),
-    *_reference("theme_id", "themes"),
+    id_column("labels"),
+    *reference("theme_id", "themes"),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("color", sa.String(9), nullable=False),
@@ -101,8 +82,8 @@ labels = sa.Table(
 train_data = sa.Table(
     "train_data",
     metadata,
-    _id("train_data"),
-    *_reference("theme_id", "themes"),
+    id_column("train_data"),
+    *reference("theme_id", "themes"),
     sa.Column("image_path", sa.String(160), nullable=False),  # key in the file store
     sa.Column("file_name", sa.Text, nullable=False),  # as uploaded, for people only
     sa.Column("sha256", sa.String(64), nullable=False),
@@ -111,7 +92,7 @@ train_data = sa.Table(
     sa.Column("width", sa.Integer, nullable=False),  # pixels, EXIF orientation applied
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),  # bytes
-    *_reference("label_id", "labels", nullable=True),
+    *reference("label_id", "labels", nullable=True),
     sa.Column("split", sa.String(8)),  # train | valid | test | NULL = not dealt yet
     sa.Column("labeled_by", sa.BigInteger),
     sa.Column("labeled_at", Time),
@@ -131,16 +112,16 @@ train_data = sa.Table(
     sa.Column("teach_rank", sa.BigInteger),  # 1 = labelling it would teach a model most
     sa.Column("sweep_rank", sa.BigInteger),  # neighbours in this order look alike
 )
-_postgres_index(train_data, "theme_id", "id")
-_postgres_index(train_data, "theme_id", "label_id", "id")
-_postgres_index(train_data, "theme_id", "sha256")
+postgres_index(train_data, "theme_id", "id")
+postgres_index(train_data, "theme_id", "label_id", "id")
+postgres_index(train_data, "theme_id", "sha256")
 
 label_history = sa.Table(
     "label_history",
     metadata,
-    _id("label_history"),
-    *_reference("theme_id", "themes"),
-    *_reference("image_id", "train_data"),
+    id_column("label_history"),
+    *reference("theme_id", "themes"),
+    *reference("image_id", "train_data"),
     sa.Column("at", Time, nullable=False),
     sa.Column("user_id", sa.BigInteger, nullable=False),
     sa.Column("from_label_id", sa.BigInteger),
@@ -149,15 +130,15 @@ label_history = sa.Table(
     sa.Column("action_id", sa.String(36)),  # label_actions.id: what one key press did
     sa.Column("seconds", sa.Double),  # time a person spent on this one image
 )
-_postgres_index(label_history, "image_id")
-_postgres_index(label_history, "theme_id", "id")
-_postgres_index(label_history, "action_id")
+postgres_index(label_history, "image_id")
+postgres_index(label_history, "theme_id", "id")
+postgres_index(label_history, "action_id")
 
 label_actions = sa.Table(
     "label_actions",
     metadata,
     sa.Column("id", sa.String(36), primary_key=True),  # made by the sender: a second delivery is known by it
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column("user_id", sa.BigInteger, nullable=False),
     sa.Column("at", Time, nullable=False),
     sa.Column("images", sa.Integer, nullable=False),  # how many it changed
@@ -168,7 +149,7 @@ label_votes = sa.Table(
     metadata,
     sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column("label_id", sa.BigInteger, nullable=False),  # what this person said without seeing the others
     sa.Column("at", Time, nullable=False),
 )
@@ -178,18 +159,18 @@ assignments = sa.Table(
     metadata,
     sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("user_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column("at", Time, nullable=False),
     sa.Column("touched_at", Time, nullable=False),  # released when nothing happened for a while
     sa.Column("done_at", Time),
 )
-_postgres_index(assignments, "theme_id", "user_id")
+postgres_index(assignments, "theme_id", "user_id")
 
 label_checks = sa.Table(
     "label_checks",
     metadata,
-    _id("label_checks"),
-    *_reference("theme_id", "themes"),
+    id_column("label_checks"),
+    *reference("theme_id", "themes"),
     sa.Column("image_id", sa.BigInteger, nullable=False),
     sa.Column("user_id", sa.BigInteger, nullable=False),
     sa.Column("label_id", sa.BigInteger, nullable=False),  # the label that was checked
@@ -201,7 +182,7 @@ image_features = sa.Table(
     "image_features",
     metadata,
     sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column("look", sa.LargeBinary, nullable=False),  # core.looks: colour and shape, without a model
     sa.Column("embedding", sa.LargeBinary),  # int8 unit vector, from the model version below
     sa.Column("version_id", sa.BigInteger),
@@ -212,25 +193,25 @@ image_features = sa.Table(
     sa.Column("sharpness", sa.Double),
     sa.Column("colour", sa.Double),
 )
-_postgres_index(image_features, "theme_id")
+postgres_index(image_features, "theme_id")
 
 image_clusters = sa.Table(
     "image_clusters",
     metadata,
     sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column(
         "cluster_id", sa.BigInteger, nullable=False
     ),  # least image id of those that look nearly the same
 )
-_postgres_index(image_clusters, "theme_id", "cluster_id")
+postgres_index(image_clusters, "theme_id", "cluster_id")
 
 image_findings = sa.Table(
     "image_findings",
     metadata,
     sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.String(16), primary_key=True),  # see core.quality.kinds
-    *_reference("theme_id", "themes"),
+    *reference("theme_id", "themes"),
     sa.Column("score", sa.Double),  # the lower, the worse
     sa.Column("label_id", sa.BigInteger),  # of a doubted label: the one that was doubted
     sa.Column("guess_id", sa.BigInteger),  # … and the one that is likelier
@@ -238,13 +219,15 @@ image_findings = sa.Table(
     sa.Column("kept_by", sa.BigInteger),  # who said that it is fine as it is; NULL = open
     sa.Column("kept_at", Time),
 )
-_postgres_index(image_findings, "theme_id", "kind")
+postgres_index(image_findings, "theme_id", "kind")
 
 dataset_quality_logs = sa.Table(
     "dataset_quality_logs",
     metadata,
-    _id("dataset_quality_logs"),
-    *_reference("theme_id", "themes", nullable=True),
+    id_column("dataset_quality_logs"),
+    *reference("theme_id", "themes", nullable=True),
+    sa.Column("dataset_id", sa.BigInteger),  # a text dataset instead of a theme
+    sa.Column("version_id", sa.BigInteger),  # … and which of its versions
     sa.Column("at", Time, nullable=False),
     sa.Column("user_id", sa.BigInteger),
     sa.Column("action", sa.String(16), nullable=False),  # check | fix | keep | rules | override
@@ -252,13 +235,14 @@ dataset_quality_logs = sa.Table(
     sa.Column("passed", sa.Boolean),
     sa.Column("detail", Json, nullable=False),
 )
-_postgres_index(dataset_quality_logs, "theme_id", "id")
+postgres_index(dataset_quality_logs, "theme_id", "id")
+postgres_index(dataset_quality_logs, "dataset_id", "id")
 
 imports = sa.Table(
     "imports",
     metadata,
-    _id("imports"),
-    *_reference("theme_id", "themes"),
+    id_column("imports"),
+    *reference("theme_id", "themes"),
     sa.Column("format", sa.String(16), nullable=False),  # see core.transfer
     sa.Column("source", sa.Text, nullable=False),  # file name or folder, for people
     sa.Column("status", sa.String(16), nullable=False),  # running | done | stopped | failed
@@ -270,13 +254,13 @@ imports = sa.Table(
     sa.Column("updated_at", Time, nullable=False),
     sa.Column("ended_at", Time),
 )
-_postgres_index(imports, "theme_id", "id")
+postgres_index(imports, "theme_id", "id")
 
 snapshots = sa.Table(
     "snapshots",
     metadata,
-    _id("snapshots"),
-    *_reference("theme_id", "themes"),
+    id_column("snapshots"),
+    *reference("theme_id", "themes"),
     sa.Column("hash", sa.String(64), nullable=False),  # SHA-256 of the canonical content
     sa.Column("path", sa.Text, nullable=False),  # Parquet manifest, key in the file store
     sa.Column("counts", Json, nullable=False),  # {"train": {"7": 120, …}, …}
@@ -289,10 +273,11 @@ snapshots = sa.Table(
 finetuning_jobs = sa.Table(
     "finetuning_jobs",
     metadata,
-    _id("finetuning_jobs"),
+    id_column("finetuning_jobs"),
     sa.Column("kind", sa.String(16), nullable=False),  # vision
-    *_reference("theme_id", "themes", nullable=True),
-    *_reference("snapshot_id", "snapshots", nullable=True),
+    *reference("theme_id", "themes", nullable=True),
+    *reference("snapshot_id", "snapshots", nullable=True),
+    sa.Column("dataset_id", sa.BigInteger),  # a text dataset instead of a theme
     sa.Column("status", sa.String(16), nullable=False),  # see core.events.Status
     sa.Column("spec", Json, nullable=False),  # core.spec.RunSpec, frozen
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -308,7 +293,8 @@ finetuning_jobs = sa.Table(
     sa.Column("error", Json),  # {"kind", "message", "next_step", "id"}
     sa.Column("mlflow_run_id", sa.String(64)),
 )
-_postgres_index(finetuning_jobs, "theme_id", "id")
+postgres_index(finetuning_jobs, "theme_id", "id")
+postgres_index(finetuning_jobs, "dataset_id", "id")
 
 run_events = sa.Table(
     "run_events",
@@ -336,8 +322,8 @@ run_metrics = sa.Table(
 training_checkpoints = sa.Table(
     "training_checkpoints",
     metadata,
-    _id("training_checkpoints"),
-    *_reference("run_id", "finetuning_jobs"),
+    id_column("training_checkpoints"),
+    *reference("run_id", "finetuning_jobs"),
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
@@ -350,8 +336,8 @@ training_checkpoints = sa.Table(
 model_evaluations = sa.Table(
     "model_evaluations",
     metadata,
-    _id("model_evaluations"),
-    *_reference("run_id", "finetuning_jobs"),
+    id_column("model_evaluations"),
+    *reference("run_id", "finetuning_jobs"),
     sa.Column("split", sa.String(8), nullable=False),
     sa.Column("metrics", Json, nullable=False),
     sa.Column("created_at", Time, nullable=False),
@@ -362,8 +348,8 @@ model_evaluations = sa.Table(
 models = sa.Table(
     "models",
     metadata,
-    _id("models"),
-    *_reference("theme_id", "themes", nullable=True),
+    id_column("models"),
+    *reference("theme_id", "themes", nullable=True),
     sa.Column("name", sa.String(200), nullable=False),  # the registered name in MLflow
     sa.Column("created_at", Time, nullable=False),
 )
@@ -371,9 +357,9 @@ models = sa.Table(
 model_registry = sa.Table(
     "model_registry",
     metadata,
-    _id("model_registry"),
-    *_reference("model_id", "models"),
-    *_reference("run_id", "finetuning_jobs"),
+    id_column("model_registry"),
+    *reference("model_id", "models"),
+    *reference("run_id", "finetuning_jobs"),
     sa.Column("version", sa.Integer, nullable=False),  # MLflow's version number
     sa.Column("stage", sa.String(16), nullable=False),  # staging | production | archived
     sa.Column("uri", sa.Text, nullable=False),  # models:/name/version
@@ -386,9 +372,9 @@ model_registry = sa.Table(
 registry_ledger = sa.Table(
     "registry_ledger",  # append-only; core.ledger alone writes it
     metadata,
-    _id("registry_ledger"),
-    *_reference("model_id", "models"),
-    *_reference("version_id", "model_registry"),
+    id_column("registry_ledger"),
+    *reference("model_id", "models"),
+    *reference("version_id", "model_registry"),
     sa.Column("at", Time, nullable=False),
     sa.Column("actor_id", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.String(64), nullable=False),
@@ -400,7 +386,7 @@ registry_ledger = sa.Table(
     sa.Column("previous_hash", sa.String(64), nullable=False),  # `hash` of the entry before
     sa.Column("hash", sa.String(64), nullable=False),  # SHA-256 of all of the above
 )
-_postgres_index(registry_ledger, "model_id", "id")
+postgres_index(registry_ledger, "model_id", "id")
 
 model_train_data = sa.Table(
     "model_train_data",
@@ -414,8 +400,8 @@ model_train_data = sa.Table(
 deployments = sa.Table(
     "deployments",
     metadata,
-    _id("deployments"),
-    *_reference("version_id", "model_registry"),
+    id_column("deployments"),
+    *reference("version_id", "model_registry"),
     sa.Column("desired", sa.String(8), nullable=False),  # up | down
     sa.Column("status", sa.String(16), nullable=False),  # starting | up | restarting | failed | down
     sa.Column("url", sa.Text),
@@ -430,8 +416,8 @@ deployments = sa.Table(
 ab_experiments = sa.Table(
     "ab_experiments",
     metadata,
-    _id("ab_experiments"),
-    *_reference("theme_id", "themes"),
+    id_column("ab_experiments"),
+    *reference("theme_id", "themes"),
     sa.Column("name", sa.String(100), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),  # draft | running | stopped | concluded
     sa.Column("plan", Json, nullable=False),  # core.ab.plan.Plan
@@ -499,7 +485,7 @@ ab_test_logs = sa.Table(
     sa.Column("response", sa.Text),
     sa.Column("segments", Json),
 )
-_postgres_index(ab_test_logs, "test_id", "phase", "unit")
+postgres_index(ab_test_logs, "test_id", "phase", "unit")
 
 ab_user_sums = (
     sa.Table(  # of ab_test_logs without testers; a user has several rows that add up (core.ab.rollups)
@@ -523,7 +509,7 @@ ab_user_sums = (
         sa.Column("logged_at", Time, nullable=False),  # the last
     )
 )
-_postgres_index(ab_user_sums, "test_id", "phase", "unit")
+postgres_index(ab_user_sums, "test_id", "phase", "unit")
 
 ab_user_segments = sa.Table(  # what a user said first of a field; of several rows the earliest counts
     "ab_user_segments",
@@ -535,12 +521,12 @@ ab_user_segments = sa.Table(  # what a user said first of a field; of several ro
     sa.Column("value", sa.String(100), nullable=False),
     sa.Column("at", Time, nullable=False),
 )
-_postgres_index(ab_user_segments, "test_id", "phase", "field")
+postgres_index(ab_user_segments, "test_id", "phase", "field")
 
 ab_test_results = sa.Table(
     "ab_test_results",
     metadata,
-    _id("ab_test_results"),
+    id_column("ab_test_results"),
     sa.Column("test_id", sa.BigInteger, nullable=False),
     sa.Column("phase", sa.Integer, nullable=False),
     sa.Column("at", Time, nullable=False),
@@ -549,19 +535,19 @@ ab_test_results = sa.Table(
     sa.Column("mismatch_p", sa.Double, nullable=False),  # smallest sequential p of the split so far
     sa.Column("verdict", sa.String(16), nullable=False),
 )
-_postgres_index(ab_test_results, "test_id", "id")
+postgres_index(ab_test_results, "test_id", "id")
 
 # --- duels ------------------------------------------------------------------
 
 ab_duels = sa.Table(
     "ab_duels",
     metadata,
-    _id("ab_duels"),
-    *_reference("theme_id", "themes"),
+    id_column("ab_duels"),
+    *reference("theme_id", "themes"),
     sa.Column("test_id", sa.BigInteger),  # the A/B test it belongs to; a draft of it may be thrown away
     sa.Column("variant", sa.String(1), nullable=False),  # which of the test's variants is called B here
-    *_reference("version_a", "model_registry"),
-    *_reference("version_b", "model_registry"),
+    *reference("version_a", "model_registry"),
+    *reference("version_b", "model_registry"),
     sa.Column("salt", sa.String(64), nullable=False),  # of the order left and right; never leaves the server
     sa.Column("sample", Json),  # core.ab.duels.Sample; NULL = a program gave the items
     sa.Column("status", sa.String(16), nullable=False),  # open | closed

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from core.db import Database
+from core.db import Database, text_tables
 from core.db import tables as t
 from core.db.engine import bulk_insert, next_ids
 from core.db.migrate import upgrade
@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_migrations_make_exactly_the_tables_of_the_code(wb: Workbench) -> None:
     upgrade(wb.db)  # a second start changes nothing
     found = sa.inspect(wb.db.engine)
-    assert set(found.get_table_names()) - {"alembic_version"} == set(t.metadata.tables)
-    for name, table in t.metadata.tables.items():
+    assert set(found.get_table_names()) - {"alembic_version"} == set(text_tables.metadata.tables)
+    for name, table in text_tables.metadata.tables.items():
         columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
         assert columns == {column.name: bool(column.nullable) for column in table.columns}, name
 
@@ -116,7 +116,7 @@ def test_many_threads_write_one_row_and_no_write_is_lost(wb: Workbench) -> None:
 WRITER = """
 import sys
 from datetime import datetime, UTC
-from core.db import Database
+from core.db import Database, text_tables
 from core.db import tables as t
 from core.db.migrate import upgrade
 db = Database(sys.argv[1])

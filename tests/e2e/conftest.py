@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError
 
 from tests.conftest import PASSWORD, ROOT, free_port
+from tests.e2e.screens import settled
 
 READY_SECONDS = 120
 """The first start of MLflow makes its tables, which takes up to 20 s on a busy machine."""
@@ -89,6 +92,20 @@ class Product:
         return [p.pid for p in self.family() if any("jobs.worker" in part for part in p.cmdline())]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clicks as a person's: on what they see, once it has stopped moving."""
+    click = Locator.click
+
+    def look_first(self: Locator, **options: Any) -> None:
+        # A screen that draws itself every second has no long rest; then the click comes all the same.
+        with suppress(TimeoutError):
+            settled(self.page, most_ms=3_000)
+        click(self, **options)
+
+    monkeypatch.setattr(Locator, "click", look_first)
+
+
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     it = Product(tmp_path_factory.mktemp("product"), free_port())
@@ -108,6 +125,22 @@ def page(browser: Browser, product: Product) -> Iterator[Page]:
     page.set_default_timeout(30_000)
     yield page
     context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its browser showed: the address and the words on the screen."""
+    report = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and isinstance(page, Page):
+        try:
+            seen = f"{page.url}\n{page.inner_text('body', timeout=2_000)}"
+        except Error as gone:
+            seen = str(gone)
+        report.sections.append(("the screen", seen[:6_000]))
+    return report
 
 
 __all__ = ["PASSWORD", "Product"]

@@ -55,9 +55,20 @@ def window(app: App, browser: Browser, *, height: int = 900) -> Iterator[Page]:
         context.close()
 
 
-def settled(page: Page) -> None:
-    """Wait until Streamlit has drawn what the last change called for: a click while it draws may find an old button."""
-    page.wait_for_timeout(200)  # the change is sent first
-    page.wait_for_function(
-        "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-    )
+QUIET_MS = 400
+"""For so long nothing may be drawn; the server has answered the last change by then also on a busy machine."""
+QUIET = """quiet => {
+  const app = document.querySelector("[data-testid=stApp]");
+  if (app && app.dataset.testScriptState !== "notRunning") window.quietSince = undefined;
+  else window.quietSince ??= performance.now();
+  return !app || performance.now() - window.quietSince > quiet;
+}"""
+
+
+def settled(page: Page, most_ms: float = 30_000) -> None:
+    """Wait until Streamlit has drawn what the last change called for.
+
+    What is drawn between a button's mouse down and up moves the button away, and the click is lost.
+    """
+    page.evaluate("window.quietSince = undefined")
+    page.wait_for_function(QUIET, arg=QUIET_MS, timeout=most_ms)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from core.db.tables import metadata
+from core.db.text_tables import metadata  # the tables that are imported last bring all others
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata)
