@@ -17,10 +17,13 @@ from core.errors import Unavailable
 from core.spec import JobSpec
 from core.workbench import Workbench
 
-TRAIN = "train"
+TRAIN, LIGHT = "train", "light"
+"""Two queues, so that what takes a minute does not wait for trainings that take days."""
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
 OTHER_ENTRIES = {"suggest": "jobs.suggest.run", "check": "jobs.check.run"}
+LIGHT_KINDS = frozenset({"check"})
+"""Kinds of jobs that need neither a model nor an accelerator."""
 NO_TIMEOUT = -1
 """Trainings take as long as they take; RQ's default would end them after 180 s."""
 RESULT_SECONDS = 3_600
@@ -53,7 +56,7 @@ def enqueue(wb: Workbench, spec: JobSpec, attempt: int) -> str:
     job_id = f"run-{spec.run_id}-{attempt}"
     with reachable():
         wb.broker.set(events.attempt_key(spec.run_id), attempt)
-        queue = _queue(wb)
+        queue = Queue(LIGHT if spec.kind in LIGHT_KINDS else TRAIN, connection=wb.broker)
         if job_id in queue.get_job_ids():
             return job_id
         queue.enqueue_call(
@@ -71,7 +74,7 @@ def enqueue(wb: Workbench, spec: JobSpec, attempt: int) -> str:
 def withdraw(wb: Workbench, job_id: str) -> bool:
     """Take a waiting job off the queue. False when it was not waiting (any more)."""
     with reachable():
-        waited = wb.broker.lrem(_queue(wb).key, 0, job_id) > 0
+        waited = any(wb.broker.lrem(queue.key, 0, job_id) for queue in _queues(wb))
         if waited:
             with suppress(NoSuchJobError):
                 Job.fetch(job_id, connection=wb.broker).delete()
@@ -109,24 +112,30 @@ def state(wb: Workbench, job_id: str) -> str | None:
         status = Job.fetch(job_id, connection=wb.broker).get_status()
     except NoSuchJobError:
         return None
-    if status is not None and status.value == "queued" and job_id not in _queue(wb).get_job_ids():
+    if status is not None and status.value == "queued" and not _waits(wb, job_id):
         return "taken"  # between the queue and a worker
     return status.value if status is not None else None
 
 
 def place(wb: Workbench, job_id: str) -> int | None:
-    """Place in the queue, 1 = next; None when it does not wait or the broker is away."""
-    try:
-        waiting = _queue(wb).get_job_ids()
-    except redis.RedisError:
-        return None
-    return waiting.index(job_id) + 1 if job_id in waiting else None
+    """Place in its queue, 1 = next; None when it does not wait or the broker is away."""
+    with suppress(redis.RedisError):
+        for queue in _queues(wb):
+            waiting = queue.get_job_ids()
+            if job_id in waiting:
+                return waiting.index(job_id) + 1
+    return None
 
 
 def sweep(wb: Workbench) -> None:
     """Let RQ notice jobs whose worker died; it does so only when asked or every ten minutes."""
-    StartedJobRegistry(TRAIN, connection=wb.broker).cleanup()
+    for queue in _queues(wb):
+        StartedJobRegistry(queue.name, connection=wb.broker).cleanup()
 
 
-def _queue(wb: Workbench) -> Queue:
-    return Queue(TRAIN, connection=wb.broker)
+def _queues(wb: Workbench) -> list[Queue]:
+    return [Queue(name, connection=wb.broker) for name in (TRAIN, LIGHT)]
+
+
+def _waits(wb: Workbench, job_id: str) -> bool:
+    return any(job_id in queue.get_job_ids() for queue in _queues(wb))

@@ -34,14 +34,14 @@ class TrainWorker(Worker):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queue", action="append", default=[], help="queue to serve; default: train")
+    parser.add_argument("--queue", action="append", default=[], help="queue to serve; default: both")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     die_with_parent()
     settings = Settings.from_env()
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
-    queues = [Queue(name, connection=connection) for name in arguments.queue or ["train"]]
+    queues = [Queue(name, connection=connection) for name in arguments.queue or ["light", "train"]]
     worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
     worker.work(with_scheduler=False)
 

@@ -89,7 +89,7 @@ class Product:
 
     def worker_pids(self) -> list[int]:
         """Processes of the training worker: the worker and the one that runs the job."""
-        return [p.pid for p in self.family() if any("jobs.worker" in part for part in p.cmdline())]
+        return [p.pid for p in self.family() if p.cmdline()[-3:] == ["jobs.worker", "--queue", "train"]]
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pictures import encoded, png
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core import auth, images, themes
+from core import auth, images, queue, themes
 from core.collector import Collector
 from core.db.tables import finetuning_jobs, image_clusters, image_features
 from core.errors import Conflict, InvalidInput
@@ -20,7 +20,7 @@ from core.spec import CheckSpec
 from core.workbench import Workbench
 from jobs import check
 from jobs.runtime import Job
-from tests.steps import in_file
+from tests.steps import in_file, started
 
 PER_DIGIT = 40
 
@@ -131,3 +131,13 @@ def test_labels_with_too_few_images_are_left_out(
     checked(wb, trainer, theme, settings)
     entry = findings.entries(wb, theme.id)[0]
     assert (entry.detail["left_out"], entry.detail["accuracy"]) == (2, None)
+
+
+def test_a_check_waits_behind_no_training(wb: Workbench, trainer: auth.User, theme: themes.Theme) -> None:
+    training = started(wb, trainer)
+    run_id = check_jobs.start(wb, trainer, theme.id)
+    waiting = [queue.place(wb, f"run-{number}-1") for number in (training.id, run_id)]
+    assert waiting == [1, 1]
+    check_jobs.cancel(wb, trainer, theme.id)
+    assert queue.place(wb, f"run-{run_id}-1") is None
+    assert queue.place(wb, f"run-{training.id}-1") == 1
