@@ -42,6 +42,10 @@ class Settings:
     max_upload_bytes: int
     max_files_per_upload: int
     max_pixels: int
+    max_text_bytes: int
+    """Of one uploaded file of texts."""
+    tokenizer: Path | None
+    """A tokenizer.json that counts the tokens of texts; None estimates them."""
     session_days: int
     workers: int
     import_roots: tuple[Path, ...]
@@ -98,9 +102,23 @@ class Settings:
             max_upload_bytes=number("VERITRAIN_MAX_UPLOAD_MB", 4096) * MIB,
             max_files_per_upload=number("VERITRAIN_MAX_FILES_PER_UPLOAD", 200_000),
             max_pixels=number("VERITRAIN_MAX_MEGAPIXELS", 50) * 1_000_000,
+            max_text_bytes=number("VERITRAIN_MAX_TEXT_MB", 100) * MIB,
+            tokenizer=_file(env, "VERITRAIN_TOKENIZER"),
             session_days=number("VERITRAIN_SESSION_DAYS", 14),
             workers=number("VERITRAIN_WORKERS", 1),
             import_roots=tuple(
                 Path(root).resolve() for root in env.get("VERITRAIN_IMPORT_ROOTS", "").split(":") if root
             ),
         )
+
+
+def _file(env: Mapping[str, str], name: str) -> Path | None:
+    raw = env.get(name, "")
+    if not raw:
+        return None
+    path = Path(raw).resolve()
+    if not path.is_file():
+        raise InvalidInput(
+            "{name} is “{value}”, and there is no such file; correct it.", name=name, value=raw
+        )
+    return path

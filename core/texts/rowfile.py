@@ -70,6 +70,16 @@ def dataset_hash(hashes: Iterable[tuple[int, str, str | None]]) -> str:
     return whole.hexdigest()
 
 
+def table_hash(rows: pa.Table) -> str:
+    """`dataset_hash` of a table that is in the order of its row ids."""
+    whole = hashlib.sha256()
+    for batch in rows.select(["row_id", "hash", "split"]).to_batches():
+        columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        for row_id, digest, split in columns:
+            whole.update(f"{row_id} {digest} {split or '-'}\n".encode())
+    return whole.hexdigest()
+
+
 def table(rows: Sequence[DataRow]) -> pa.Table:
     return pa.Table.from_pylist(
         [

@@ -1,0 +1,527 @@
+"""Stored. Text datasets and their versions: list, read, add a version, rename, delete, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from core import audit, auth, storable
+from core.db.engine import next_ids
+from core.db.tables import users
+from core.db.text_tables import training_dataset_versions, training_datasets
+from core.errors import Conflict, InvalidInput, NotFound
+from core.labels import name_problem, normal
+from core.texts import differences, rowfile, rowpages, statistics
+from core.texts.rowfile import SPLITS, DataRow
+from core.texts.rowpages import NO_SPLIT
+from core.texts.tokens import Counter
+from core.workbench import Workbench
+
+MAX_NAME = 200
+MAX_DESCRIPTION = 10_000
+MAX_ROWS = 1_000_000
+"""Of one dataset: what a check can hold in the memory of an ordinary machine."""
+MAX_PAGE = 1_000
+UNCHECKED, PASSED, FAILED = "unchecked", "passed", "failed"
+STATUSES = (UNCHECKED, PASSED, FAILED)
+
+_D, _V = training_datasets.c, training_dataset_versions.c
+
+
+@dataclass(frozen=True)
+class Version:
+    id: int
+    dataset_id: int
+    number: int
+    """From 1 within the dataset."""
+    parent_id: int | None
+    row_count: int
+    path: str
+    """Key of the Parquet file (core.texts.rowfile) in the file store."""
+    hash: str
+    """Two versions with one hash have the same rows in the same splits."""
+    source: dict[str, Any] | None
+    """The uploaded file and how it was read, see core.datasets.uploads; None where a fix made the version."""
+    change: dict[str, Any]
+    """`kind`, what else its maker noted, and the counts of core.texts.differences against its parent."""
+    splits: dict[str, int]
+    statistics: dict[str, Any]
+    """See core.texts.statistics; and `next_row`, the least row id that no version has used."""
+    status: str
+    """One of STATUSES."""
+    found: dict[str, Any] | None
+    created_by: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Dataset:
+    id: int
+    name: str
+    description: str
+    shape: str
+    """One of core.texts.mapping.SHAPES."""
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    newest: Version
+
+
+@dataclass(frozen=True)
+class Page:
+    items: list[Dataset]
+    total: int
+
+
+@dataclass(frozen=True)
+class RowsPage:
+    rows: list[DataRow]
+    total: int
+    """Of all rows that fit, on this page or not."""
+
+
+Also = Callable[[sa.Connection, Version], None]
+"""More to do in the transaction that adds a version; what it raises leaves nothing behind."""
+
+
+def get(wb: Workbench, dataset_id: int, *, deleted: bool = False) -> Dataset:
+    """Raises NotFound where there is none or it was deleted; with `deleted`, deleted ones are found too."""
+    query = _datasets().where(_D.id == dataset_id)
+    if not deleted:
+        query = query.where(_D.deleted_at.is_(None))
+    with wb.db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _no_dataset(dataset_id)
+    return _dataset(row)
+
+
+def listed(
+    wb: Workbench,
+    *,
+    page: int = 1,
+    page_size: int = 20,
+    status: str | None = None,
+    search: str = "",
+    deleted: bool = False,
+) -> Page:
+    """Datasets, newest first: those whose newest version has this status, whose name or description
+    contains `search` in any case; with `deleted`, the deleted ones alone. Raises InvalidInput.
+    """
+    if status is not None and status not in STATUSES:
+        raise InvalidInput(
+            "The status “{status}” is not one of: {all}.", status=status, all=", ".join(STATUSES)
+        )
+    if page < 1 or not 1 <= page_size <= MAX_PAGE:
+        raise InvalidInput(
+            "Pages count from 1 and have 1 to {limit} datasets; ask for such a page.", limit=MAX_PAGE
+        )
+    query = _datasets().where(_D.deleted_at.is_not(None) if deleted else _D.deleted_at.is_(None))
+    if status is not None:
+        query = query.where(_V.status == status)
+    if word := storable.check("search", search.strip()):
+        query = query.where(
+            _D.name.icontains(word, autoescape=True) | _D.description.icontains(word, autoescape=True)
+        )
+    some = query.order_by(_D.id.desc()).offset((page - 1) * page_size).limit(page_size)
+    with wb.db.read() as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
+        return Page([_dataset(row) for row in connection.execute(some)], total)
+
+
+def versions(wb: Workbench, dataset_id: int) -> list[Version]:
+    """All of them, newest first. Raises NotFound."""
+    get(wb, dataset_id)
+    query = sa.select(training_dataset_versions).where(_V.dataset_id == dataset_id)
+    with wb.db.read() as connection:
+        return [_version(row) for row in connection.execute(query.order_by(_V.number.desc()))]
+
+
+def version(wb: Workbench, dataset_id: int, number: int | None = None) -> Version:
+    """By its number; None is the newest. Raises NotFound."""
+    newest = get(wb, dataset_id).newest
+    if number is None or number == newest.number:
+        return newest
+    query = sa.select(training_dataset_versions).where(_V.dataset_id == dataset_id, _V.number == number)
+    with wb.db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(
+            "There is no version {number} of dataset {id}; the newest is {newest}.",
+            number=number,
+            id=dataset_id,
+            newest=newest.number,
+        )
+    return _version(row)
+
+
+def table(wb: Workbench, version: Version, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a version, by row id, with core.texts.rowfile.SCHEMA or these columns of it."""
+    if columns is None:
+        with wb.files.open(version.path) as file:
+            return rowfile.opened(file)
+    return pq.read_table(wb.files.local_path(version.path), columns=list(columns))
+
+
+def page(
+    wb: Workbench,
+    version: Version,
+    *,
+    ids: Sequence[int] | None = None,
+    split: str | None = None,
+    search: str = "",
+    offset: int = 0,
+    limit: int = 50,
+) -> RowsPage:
+    """Rows by row id: those with these ids, of this split (NO_SPLIT: without one), with this text in them.
+
+    Reads the parts of the file that it needs. Raises InvalidInput.
+    """
+    if split is not None and split not in (*SPLITS, NO_SPLIT):
+        raise InvalidInput(
+            "The split “{split}” is not one of: {all}.", split=split, all=", ".join((*SPLITS, NO_SPLIT))
+        )
+    if offset < 0 or not 0 <= limit <= MAX_PAGE:
+        raise InvalidInput("A page has at most {limit} rows; ask for fewer.", limit=MAX_PAGE)
+    path = wb.files.local_path(version.path)
+    if ids is None and split is None and not search:
+        places = np.arange(version.row_count)
+    else:
+        places = rowpages.find(path, ids=ids, split=split, search=search)
+    return RowsPage(rowpages.take(path, places[offset : offset + limit]), len(places))
+
+
+def create(
+    wb: Workbench,
+    actor: auth.User,
+    name: str,
+    rows: pa.Table,
+    *,
+    shape: str,
+    description: str = "",
+    source: dict[str, Any] | None = None,
+) -> Dataset:
+    """A new dataset whose first version has these rows. Raises InvalidInput, Conflict, NotAllowed."""
+    auth.require(actor, auth.LABELER)
+    name, description = _name(name), _description(description)
+    made = _made(wb, rows)
+    change = {"kind": "upload", "added": len(rows), "removed": 0, "changed": 0, "resplit": 0}
+
+    def work(connection: sa.Connection) -> int:
+        _refuse_taken(connection, name)
+        [dataset_id] = next_ids(connection, "training_datasets_id_seq", 1)
+        now = datetime.now(UTC)
+        connection.execute(
+            training_datasets.insert().values(
+                id=dataset_id,
+                name=name,
+                description=description,
+                shape=shape,
+                created_by=actor.id,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        _insert(connection, actor, dataset_id, 1, None, made, source, change)
+        audit.record(
+            connection, actor, "dataset.create", f"dataset {dataset_id}", {"name": name, "rows": len(rows)}
+        )
+        return dataset_id
+
+    return get(wb, wb.db.write(work))
+
+
+def add_version(
+    wb: Workbench,
+    actor: auth.User,
+    dataset_id: int,
+    rows: pa.Table,
+    change: dict[str, Any],
+    *,
+    parent: int,
+    source: dict[str, Any] | None = None,
+    also: Also | None = None,
+) -> Version:
+    """A version with these rows (core.texts.rowfile.SCHEMA), made from the version with id `parent`.
+
+    `change` has its `kind` and what else is worth knowing; counts are added here. Where nothing differs
+    from the parent, the parent is returned and no version is made.
+    Raises Conflict where `parent` is no longer the newest, NotFound, InvalidInput, NotAllowed.
+    """
+    auth.require(actor, auth.LABELER)
+    old = _by_id(wb, dataset_id, parent)
+    made = _made(wb, rows, old)
+    if made.hash == old.hash:
+        return old
+    before = table(wb, old, differences.COLUMNS)
+    change = change | differences.compare(before, made.rows.select(differences.COLUMNS)).counts
+
+    def work(connection: sa.Connection) -> Version:
+        dataset = _locked(connection, dataset_id)
+        newest = _newest(connection, dataset_id)
+        if newest.id != parent:
+            raise _overtaken(connection, dataset.name, newest)
+        version = _insert(connection, actor, dataset_id, newest.number + 1, parent, made, source, change)
+        _touch(connection, dataset_id)
+        audit.record(
+            connection,
+            actor,
+            "dataset.version",
+            f"dataset {dataset_id}",
+            {"number": version.number, **change},
+        )
+        if also is not None:
+            also(connection, version)
+        return version
+
+    return wb.db.write(work)
+
+
+def rename(
+    wb: Workbench,
+    actor: auth.User,
+    dataset_id: int,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+) -> Dataset:
+    """Another name or description. Raises NotFound, InvalidInput, Conflict, NotAllowed."""
+    auth.require(actor, auth.LABELER)
+    values: dict[str, Any] = {}
+    if name is not None:
+        values["name"] = _name(name)
+    if description is not None:
+        values["description"] = _description(description)
+
+    def work(connection: sa.Connection) -> None:
+        _locked(connection, dataset_id)
+        if "name" in values:
+            _refuse_taken(connection, values["name"], but=dataset_id)
+        _touch(connection, dataset_id, **values)
+        audit.record(connection, actor, "dataset.update", f"dataset {dataset_id}", values)
+
+    if values:
+        wb.db.write(work)
+    return get(wb, dataset_id)
+
+
+def delete(wb: Workbench, actor: auth.User, dataset_id: int) -> None:
+    """Take a dataset off the lists; its rows stay, so `restore` brings it back. Raises NotFound, NotAllowed."""
+    auth.require(actor, auth.TRAINER)
+
+    def work(connection: sa.Connection) -> None:
+        _locked(connection, dataset_id)
+        _touch(connection, dataset_id, deleted_at=datetime.now(UTC))
+        audit.record(connection, actor, "dataset.delete", f"dataset {dataset_id}")
+
+    wb.db.write(work)
+
+
+def restore(wb: Workbench, actor: auth.User, dataset_id: int) -> Dataset:
+    """Bring a deleted dataset back; one that was not deleted stays as it is.
+
+    Raises NotFound, NotAllowed, and Conflict where another dataset has its name by now.
+    """
+    auth.require(actor, auth.TRAINER)
+
+    def work(connection: sa.Connection) -> None:
+        row = _locked(connection, dataset_id, deleted=True)
+        if row.deleted_at is None:
+            return
+        _refuse_taken(connection, row.name)
+        _touch(connection, dataset_id, deleted_at=None)
+        audit.record(connection, actor, "dataset.restore", f"dataset {dataset_id}")
+
+    wb.db.write(work)
+    return get(wb, dataset_id)
+
+
+# --- the parts ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Rows on their way into a version, stored as a file already."""
+
+    rows: pa.Table
+    hash: str
+    path: str
+    splits: dict[str, int]
+    statistics: dict[str, Any]
+
+
+def _made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> _Made:
+    """Everything that takes time, outside the transaction. Raises InvalidInput, Unavailable."""
+    if not 1 <= len(rows) <= MAX_ROWS:
+        raise InvalidInput(
+            "A dataset has 1 to {limit} rows, and this would have {n}; divide it or leave some.",
+            limit=MAX_ROWS,
+            n=len(rows),
+        )
+    assert rows.schema.equals(rowfile.SCHEMA)
+    ids = np.asarray(rows["row_id"].to_numpy(), np.int64)
+    if (np.diff(ids) <= 0).any():
+        rows = rows.take(pa.array(np.argsort(ids, kind="stable")))
+        ids = np.sort(ids)
+        assert (np.diff(ids) > 0).all(), "two rows have one id"
+    digest = rowfile.table_hash(rows)
+    if parent is not None and digest == parent.hash:
+        return _Made(rows, digest, parent.path, parent.splits, parent.statistics)
+    used = parent.statistics["next_row"] if parent else 1
+    figures = statistics.of(rows, Counter(wb.settings.tokenizer))
+    return _Made(
+        rows,
+        digest,
+        wb.files.put(rowfile.packed(rows), "texts", "parquet"),
+        statistics.splits(rows),
+        figures | {"next_row": max(used, int(ids[-1]) + 1)},
+    )
+
+
+def _insert(
+    connection: sa.Connection,
+    actor: auth.User,
+    dataset_id: int,
+    number: int,
+    parent: int | None,
+    made: _Made,
+    source: dict[str, Any] | None,
+    change: dict[str, Any],
+) -> Version:
+    [version_id] = next_ids(connection, "training_dataset_versions_id_seq", 1)
+    version = Version(
+        version_id,
+        dataset_id,
+        number,
+        parent,
+        len(made.rows),
+        made.path,
+        made.hash,
+        source,
+        change,
+        made.splits,
+        made.statistics,
+        UNCHECKED,
+        None,
+        actor.id,
+        datetime.now(UTC),
+    )
+    connection.execute(training_dataset_versions.insert().values(**vars(version)))
+    return version
+
+
+def _datasets() -> sa.Select[Any]:
+    """Each dataset beside its newest version."""
+    last = sa.select(_V.dataset_id, sa.func.max(_V.number).label("number")).group_by(_V.dataset_id).subquery()
+    return (
+        sa.select(
+            *(column.label(f"d_{column.name}") for column in training_datasets.columns),
+            *training_dataset_versions.columns,
+        )
+        .join(last, last.c.dataset_id == _D.id)
+        .join(
+            training_dataset_versions,
+            sa.and_(_V.dataset_id == last.c.dataset_id, _V.number == last.c.number),
+        )
+    )
+
+
+def _dataset(row: sa.Row[Any]) -> Dataset:
+    return Dataset(
+        row.d_id,
+        row.d_name,
+        row.d_description,
+        row.d_shape,
+        row.d_created_at,
+        row.d_updated_at,
+        row.d_deleted_at,
+        _version(row),
+    )
+
+
+def _version(row: sa.Row[Any]) -> Version:
+    return Version(**{name: getattr(row, name) for name in Version.__dataclass_fields__})
+
+
+def _by_id(wb: Workbench, dataset_id: int, version_id: int) -> Version:
+    query = sa.select(training_dataset_versions).where(_V.id == version_id, _V.dataset_id == dataset_id)
+    with wb.db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _no_dataset(dataset_id)
+    return _version(row)
+
+
+def _newest(connection: sa.Connection, dataset_id: int) -> sa.Row[Any]:
+    query = sa.select(_V.id, _V.number, _V.created_by).where(_V.dataset_id == dataset_id)
+    return connection.execute(query.order_by(_V.number.desc()).limit(1)).one()
+
+
+def _locked(connection: sa.Connection, dataset_id: int, *, deleted: bool = False) -> sa.Row[Any]:
+    """Writers of one dataset take turns: on Postgres this holds its row until the transaction ends."""
+    query = sa.select(_D.name, _D.deleted_at).where(_D.id == dataset_id)
+    if not deleted:
+        query = query.where(_D.deleted_at.is_(None))
+    if connection.dialect.name == "postgresql":
+        query = query.with_for_update(key_share=True)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise _no_dataset(dataset_id)
+    return row
+
+
+def _touch(connection: sa.Connection, dataset_id: int, **values: Any) -> None:
+    connection.execute(
+        training_datasets.update().where(_D.id == dataset_id).values(**values, updated_at=datetime.now(UTC))
+    )
+
+
+def _refuse_taken(connection: sa.Connection, name: str, but: int | None = None) -> None:
+    # Compared here, not in SQL: the two backends fold the case of letters beyond ASCII differently.
+    rows = connection.execute(sa.select(_D.id, _D.name).where(_D.deleted_at.is_(None)))
+    if any(row.name.casefold() == name.casefold() and row.id != but for row in rows):
+        raise Conflict("There is a dataset named “{name}” already; choose another name.", name=name)
+
+
+def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any]) -> Conflict:
+    person = connection.execute(sa.select(users.c.name).where(users.c.id == newest.created_by)).scalar()
+    return Conflict(
+        "“{name}” has version {number} by now, made by {person}; look at it, then do this again.",
+        name=name,
+        number=newest.number,
+        person=person or "?",
+    )
+
+
+def _name(name: str) -> str:
+    name = normal(name)
+    match name_problem(name, MAX_NAME):
+        case "empty":
+            raise InvalidInput("The dataset's name is empty; type at least one character.")
+        case "long":
+            raise InvalidInput(
+                "The dataset's name has {n} characters; use at most {limit}.", n=len(name), limit=MAX_NAME
+            )
+        case "control":
+            raise InvalidInput("The dataset's name has a control character or line break in it; remove it.")
+    return name
+
+
+def _description(text: str) -> str:
+    text = storable.check("description", normal(text))
+    if len(text) > MAX_DESCRIPTION:
+        raise InvalidInput(
+            "The description has {n} characters; use at most {limit}.", n=len(text), limit=MAX_DESCRIPTION
+        )
+    return text
+
+
+def _no_dataset(dataset_id: int) -> NotFound:
+    return NotFound("There is no dataset {id}; it may have been deleted.", id=dataset_id)

@@ -1,0 +1,77 @@
+"""Pure. Some rows of a row file (core.texts.rowfile), without reading all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from core.texts.rowfile import DataRow, rows_of
+
+NO_SPLIT = "none"
+"""As a split: the rows that have none yet."""
+
+Places = NDArray[np.int64]
+_TEXTS = ["turns", "context", "system", "extra"]
+
+
+def find(
+    path: Path, *, ids: Sequence[int] | None = None, split: str | None = None, search: str = ""
+) -> Places:
+    """Positions, ascending, of the rows with these ids, this split and this text, in any case, anywhere."""
+    with pq.ParquetFile(path) as file:
+        fits = np.ones(file.metadata.num_rows, bool)
+        if ids is not None:
+            fits &= np.isin(_numpy(file.read(["row_id"])["row_id"]), np.fromiter(ids, np.int64))
+        if split is not None:
+            wanted = "" if split == NO_SPLIT else split
+            fits &= _numpy(pc.equal(pc.fill_null(file.read(["split"])["split"], ""), wanted))
+        if search:
+            first = 0
+            for group in range(file.num_row_groups):
+                here = slice(first, first + file.metadata.row_group(group).num_rows)
+                if fits[here].any():
+                    fits[here] &= _contains(file.read_row_group(group, _TEXTS), search)
+                first = here.stop
+    return np.flatnonzero(fits)
+
+
+def take(path: Path, places: Places) -> list[DataRow]:
+    """The rows at these positions, ascending; only the row groups that hold them are read."""
+    found: list[DataRow] = []
+    with pq.ParquetFile(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            size = file.metadata.row_group(group).num_rows
+            here = places[(places >= first) & (places < first + size)] - first
+            if len(here):
+                found += rows_of(file.read_row_group(group).take(pa.array(here)))
+            first += size
+    return found
+
+
+def _contains(rows: pa.Table, search: str) -> NDArray[np.bool_]:
+    fits = np.zeros(len(rows), bool)
+    turns = rows["turns"].combine_chunks()
+    _, contents = pc.list_flatten(turns).flatten()
+    owner = np.repeat(np.arange(len(rows)), _numpy(pc.list_value_length(turns)))
+    fits[owner[_numpy(_matches(contents, search))]] = True
+    for name in _TEXTS[1:]:
+        fits |= _numpy(_matches(rows[name], search))
+    return fits
+
+
+def _matches(texts: Any, search: str) -> Any:
+    return pc.match_substring(texts, search, ignore_case=True)
+
+
+def _numpy(values: Any) -> NDArray[Any]:
+    if isinstance(values, pa.ChunkedArray):
+        return np.asarray(values.to_numpy())
+    return np.asarray(values.to_numpy(zero_copy_only=False))
