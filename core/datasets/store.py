@@ -2,63 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from core import audit, auth, storable
+from core.datasets.rows import (
+    FAILED,
+    MAX_PAGE,
+    MAX_ROWS,
+    PASSED,
+    STATUSES,
+    UNCHECKED,
+    Made,
+    RowsPage,
+    Version,
+    check_split,
+    made,
+    page,
+    table,
+)
 from core.db.engine import next_ids
 from core.db.tables import users
 from core.db.text_tables import training_dataset_versions, training_datasets
 from core.errors import Conflict, InvalidInput, NotFound
 from core.labels import name_problem, normal
-from core.texts import differences, rowfile, rowpages, statistics
-from core.texts.rowfile import SPLITS, DataRow
-from core.texts.rowpages import NO_SPLIT
-from core.texts.tokens import Counter
+from core.texts import differences
 from core.workbench import Workbench
+
+__all__ = [
+    "FAILED", "MAX_PAGE", "MAX_ROWS", "PASSED", "STATUSES", "UNCHECKED",
+    "Dataset", "Page", "RowsPage", "Version", "add_version", "check_new", "check_split", "create", "delete",
+    "get", "listed", "page", "rename", "restore", "table", "version", "versions",
+]  # fmt: skip
 
 MAX_NAME = 200
 MAX_DESCRIPTION = 10_000
-MAX_ROWS = 1_000_000
-"""Of one dataset: what a check can hold in the memory of an ordinary machine."""
-MAX_PAGE = 1_000
-UNCHECKED, PASSED, FAILED = "unchecked", "passed", "failed"
-STATUSES = (UNCHECKED, PASSED, FAILED)
 
 _D, _V = training_datasets.c, training_dataset_versions.c
-
-
-@dataclass(frozen=True)
-class Version:
-    id: int
-    dataset_id: int
-    number: int
-    """From 1 within the dataset."""
-    parent_id: int | None
-    row_count: int
-    path: str
-    """Key of the Parquet file (core.texts.rowfile) in the file store."""
-    hash: str
-    """Two versions with one hash have the same rows in the same splits."""
-    source: dict[str, Any] | None
-    """The uploaded file and how it was read, see core.datasets.uploads; None where a fix made the version."""
-    change: dict[str, Any]
-    """`kind`, what else its maker noted, and the counts of core.texts.differences against its parent."""
-    splits: dict[str, int]
-    statistics: dict[str, Any]
-    """See core.texts.statistics; and `next_row`, the least row id that no version has used."""
-    status: str
-    """One of STATUSES."""
-    found: dict[str, Any] | None
-    created_by: int
-    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -78,13 +63,6 @@ class Dataset:
 class Page:
     items: list[Dataset]
     total: int
-
-
-@dataclass(frozen=True)
-class RowsPage:
-    rows: list[DataRow]
-    total: int
-    """Of all rows that fit, on this page or not."""
 
 
 Also = Callable[[sa.Connection, Version], None]
@@ -162,40 +140,12 @@ def version(wb: Workbench, dataset_id: int, number: int | None = None) -> Versio
     return _version(row)
 
 
-def table(wb: Workbench, version: Version, columns: Sequence[str] | None = None) -> pa.Table:
-    """All rows of a version, by row id, with core.texts.rowfile.SCHEMA or these columns of it."""
-    if columns is None:
-        with wb.files.open(version.path) as file:
-            return rowfile.opened(file)
-    return pq.read_table(wb.files.local_path(version.path), columns=list(columns))
-
-
-def page(
-    wb: Workbench,
-    version: Version,
-    *,
-    ids: Sequence[int] | None = None,
-    split: str | None = None,
-    search: str = "",
-    offset: int = 0,
-    limit: int = 50,
-) -> RowsPage:
-    """Rows by row id: those with these ids, of this split (NO_SPLIT: without one), with this text in them.
-
-    Reads the parts of the file that it needs. Raises InvalidInput.
-    """
-    if split is not None and split not in (*SPLITS, NO_SPLIT):
-        raise InvalidInput(
-            "The split “{split}” is not one of: {all}.", split=split, all=", ".join((*SPLITS, NO_SPLIT))
-        )
-    if offset < 0 or not 0 <= limit <= MAX_PAGE:
-        raise InvalidInput("A page has at most {limit} rows; ask for fewer.", limit=MAX_PAGE)
-    path = wb.files.local_path(version.path)
-    if ids is None and split is None and not search:
-        places = np.arange(version.row_count)
-    else:
-        places = rowpages.find(path, ids=ids, split=split, search=search)
-    return RowsPage(rowpages.take(path, places[offset : offset + limit]), len(places))
+def check_new(wb: Workbench, name: str, description: str = "") -> None:
+    """Raises what `create` would raise for them, before a long file is read in vain."""
+    name = _name(name)
+    _description(description)
+    with wb.db.read() as connection:
+        _refuse_taken(connection, name)
 
 
 def create(
@@ -211,7 +161,7 @@ def create(
     """A new dataset whose first version has these rows. Raises InvalidInput, Conflict, NotAllowed."""
     auth.require(actor, auth.LABELER)
     name, description = _name(name), _description(description)
-    made = _made(wb, rows)
+    ready = made(wb, rows)
     change = {"kind": "upload", "added": len(rows), "removed": 0, "changed": 0, "resplit": 0}
 
     def work(connection: sa.Connection) -> int:
@@ -229,7 +179,7 @@ def create(
                 updated_at=now,
             )
         )
-        _insert(connection, actor, dataset_id, 1, None, made, source, change)
+        _insert(connection, actor, dataset_id, 1, None, ready, source, change)
         audit.record(
             connection, actor, "dataset.create", f"dataset {dataset_id}", {"name": name, "rows": len(rows)}
         )
@@ -257,18 +207,18 @@ def add_version(
     """
     auth.require(actor, auth.LABELER)
     old = _by_id(wb, dataset_id, parent)
-    made = _made(wb, rows, old)
-    if made.hash == old.hash:
+    ready = made(wb, rows, old)
+    if ready.hash == old.hash:
         return old
     before = table(wb, old, differences.COLUMNS)
-    change = change | differences.compare(before, made.rows.select(differences.COLUMNS)).counts
+    change = change | differences.compare(before, ready.rows.select(differences.COLUMNS)).counts
 
     def work(connection: sa.Connection) -> Version:
         dataset = _locked(connection, dataset_id)
         newest = _newest(connection, dataset_id)
         if newest.id != parent:
             raise _overtaken(connection, dataset.name, newest)
-        version = _insert(connection, actor, dataset_id, newest.number + 1, parent, made, source, change)
+        version = _insert(connection, actor, dataset_id, newest.number + 1, parent, ready, source, change)
         _touch(connection, dataset_id)
         audit.record(
             connection,
@@ -346,52 +296,13 @@ def restore(wb: Workbench, actor: auth.User, dataset_id: int) -> Dataset:
 # --- the parts ----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Made:
-    """Rows on their way into a version, stored as a file already."""
-
-    rows: pa.Table
-    hash: str
-    path: str
-    splits: dict[str, int]
-    statistics: dict[str, Any]
-
-
-def _made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> _Made:
-    """Everything that takes time, outside the transaction. Raises InvalidInput, Unavailable."""
-    if not 1 <= len(rows) <= MAX_ROWS:
-        raise InvalidInput(
-            "A dataset has 1 to {limit} rows, and this would have {n}; divide it or leave some.",
-            limit=MAX_ROWS,
-            n=len(rows),
-        )
-    assert rows.schema.equals(rowfile.SCHEMA)
-    ids = np.asarray(rows["row_id"].to_numpy(), np.int64)
-    if (np.diff(ids) <= 0).any():
-        rows = rows.take(pa.array(np.argsort(ids, kind="stable")))
-        ids = np.sort(ids)
-        assert (np.diff(ids) > 0).all(), "two rows have one id"
-    digest = rowfile.table_hash(rows)
-    if parent is not None and digest == parent.hash:
-        return _Made(rows, digest, parent.path, parent.splits, parent.statistics)
-    used = parent.statistics["next_row"] if parent else 1
-    figures = statistics.of(rows, Counter(wb.settings.tokenizer))
-    return _Made(
-        rows,
-        digest,
-        wb.files.put(rowfile.packed(rows), "texts", "parquet"),
-        statistics.splits(rows),
-        figures | {"next_row": max(used, int(ids[-1]) + 1)},
-    )
-
-
 def _insert(
     connection: sa.Connection,
     actor: auth.User,
     dataset_id: int,
     number: int,
     parent: int | None,
-    made: _Made,
+    ready: Made,
     source: dict[str, Any] | None,
     change: dict[str, Any],
 ) -> Version:
@@ -401,13 +312,13 @@ def _insert(
         dataset_id,
         number,
         parent,
-        len(made.rows),
-        made.path,
-        made.hash,
+        len(ready.rows),
+        ready.path,
+        ready.hash,
         source,
         change,
-        made.splits,
-        made.statistics,
+        ready.splits,
+        ready.statistics,
         UNCHECKED,
         None,
         actor.id,
@@ -459,12 +370,12 @@ def _by_id(wb: Workbench, dataset_id: int, version_id: int) -> Version:
     return _version(row)
 
 
-def _newest(connection: sa.Connection, dataset_id: int) -> sa.Row[Any]:
+def _newest(connection: sa.Connection, dataset_id: int) -> sa.Row[Any, Any, Any]:
     query = sa.select(_V.id, _V.number, _V.created_by).where(_V.dataset_id == dataset_id)
     return connection.execute(query.order_by(_V.number.desc()).limit(1)).one()
 
 
-def _locked(connection: sa.Connection, dataset_id: int, *, deleted: bool = False) -> sa.Row[Any]:
+def _locked(connection: sa.Connection, dataset_id: int, *, deleted: bool = False) -> sa.Row[Any, Any]:
     """Writers of one dataset take turns: on Postgres this holds its row until the transaction ends."""
     query = sa.select(_D.name, _D.deleted_at).where(_D.id == dataset_id)
     if not deleted:
@@ -490,7 +401,7 @@ def _refuse_taken(connection: sa.Connection, name: str, but: int | None = None) 
         raise Conflict("There is a dataset named “{name}” already; choose another name.", name=name)
 
 
-def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any]) -> Conflict:
+def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any, Any, Any]) -> Conflict:
     person = connection.execute(sa.select(users.c.name).where(users.c.id == newest.created_by)).scalar()
     return Conflict(
         "“{name}” has version {number} by now, made by {person}; look at it, then do this again.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,9 +45,9 @@ def compare(before: pa.Table, after: pa.Table) -> Differences:
     )
 
     def differ(column: str) -> Ids:
-        old = pc.fill_null(before[column].take(pa.array(places_before)), "")
-        new = pc.fill_null(after[column].take(pa.array(places_after)), "")
-        return both[pc.not_equal(old, new).to_numpy()]
+        old: Any = before[column].take(places_before)
+        new: Any = after[column].take(places_after)
+        return both[pc.not_equal(old.fill_null(""), new.fill_null("")).to_numpy()]
 
     return Differences(
         np.setdiff1d(ids_after, ids_before, assume_unique=True),

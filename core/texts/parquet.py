@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import math
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -87,6 +88,8 @@ def _unfolded(array: pa.Array) -> int:
 
 def _plain(value: Any) -> Any:
     """The value in the words of JSON: times as ISO 8601, other bytes than text as base64."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # how pandas writes that there is nothing
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, dict):

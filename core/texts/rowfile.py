@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.texts.records import Record, Turn
@@ -32,6 +34,10 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("system", pa.string(), nullable=False),
     pa.field("extra", pa.string(), nullable=False),
 ]
+# Made once: json.dumps makes an encoder for every call that has options.
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 SCHEMA = pa.schema(_FIELDS)
 """One row an example, by row id. `extra` is JSON; `split` is one of SPLITS or NULL (not dealt yet)."""
 
@@ -58,8 +64,7 @@ def content_hash(record: Record) -> str:
         record.system,
         dict(record.extra),
     ]
-    plain = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_canonical(content).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def dataset_hash(hashes: Iterable[tuple[int, str, str | None]]) -> str:
@@ -81,22 +86,30 @@ def table_hash(rows: pa.Table) -> str:
 
 
 def table(rows: Sequence[DataRow]) -> pa.Table:
-    return pa.Table.from_pylist(
-        [
-            {
-                "row_id": row.row_id,
-                "hash": content_hash(row.record),
-                "split": row.split,
-                "line": row.record.line,
-                "turns": [{"role": turn.role, "content": turn.content} for turn in row.record.turns],
-                "context": row.record.context,
-                "system": row.record.system,
-                "extra": json.dumps(dict(row.record.extra), ensure_ascii=False),
-            }
-            for row in rows
-        ],
-        SCHEMA,
-    )
+    records = [row.record for row in rows]
+    turns = [turn for record in records for turn in record.turns]
+    texts = pa.string()
+    offsets: Any = pa.array(np.cumsum([0, *(len(record.turns) for record in records)], dtype=np.int32))
+    columns: dict[str, pa.Array[Any]] = {
+        "row_id": pa.array([row.row_id for row in rows], pa.int64()),
+        "hash": pa.array([content_hash(record) for record in records], texts),
+        "split": pa.array([row.split for row in rows], texts),
+        "line": pa.array([record.line for record in records], pa.int64()),
+        "turns": pa.ListArray.from_arrays(
+            offsets,
+            pa.StructArray.from_arrays(
+                [
+                    pa.array([turn.role for turn in turns], texts),
+                    pa.array([turn.content for turn in turns], texts),
+                ],
+                ["role", "content"],
+            ),
+        ),
+        "context": pa.array([record.context for record in records], texts),
+        "system": pa.array([record.system for record in records], texts),
+        "extra": pa.array([_json(dict(record.extra)) if record.extra else "{}" for record in records], texts),
+    }
+    return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def packed(rows: pa.Table) -> bytes:
@@ -112,8 +125,15 @@ def opened(file: IO[bytes]) -> pa.Table:
 
 def rows_of(rows: pa.Table) -> Iterator[DataRow]:
     for batch in rows.to_batches(max_chunksize=GROUP_ROWS):
-        for row in batch.to_pylist():
-            turns = tuple(Turn(turn["role"], turn["content"]) for turn in row["turns"])
-            extra = json.loads(row["extra"])
-            record = Record(turns, row["context"], row["system"], extra, row["line"])
-            yield DataRow(row["row_id"], record, row["split"])
+        turns: Any = batch.column("turns")
+        roles, contents = (column.to_pylist() for column in turns.flatten().flatten())
+        made = list(map(Turn, roles, contents))
+        end = 0
+        rest = (batch.column(name).to_pylist() for name in SCHEMA.names if name not in ("turns", "hash"))
+        for size, row_id, split, line, context, system, extra in zip(
+            pc.list_value_length(turns).to_pylist(), *rest, strict=True
+        ):
+            first, end = end, end + size
+            others = {} if extra == "{}" else json.loads(extra)
+            record = Record(tuple(made[first:end]), context, system, others, line)
+            yield DataRow(row_id, record, split)

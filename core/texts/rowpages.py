@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,7 @@ def find(
         if ids is not None:
             fits &= np.isin(_numpy(file.read(["row_id"])["row_id"]), np.fromiter(ids, np.int64))
         if split is not None:
-            wanted = "" if split == NO_SPLIT else split
-            fits &= _numpy(pc.equal(pc.fill_null(file.read(["split"])["split"], ""), wanted))
+            fits &= _numpy(_is(file.read(["split"])["split"], split))
         if search:
             first = 0
             for group in range(file.num_row_groups):
@@ -40,6 +39,14 @@ def find(
                     fits[here] &= _contains(file.read_row_group(group, _TEXTS), search)
                 first = here.stop
     return np.flatnonzero(fits)
+
+
+def groups(path: Path, split: str | None = None) -> Iterator[pa.Table]:
+    """All rows, or those of this split, some ten thousand at a time."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            yield rows if split is None else rows.filter(_is(rows["split"], split))
 
 
 def take(path: Path, places: Places) -> list[DataRow]:
@@ -51,9 +58,13 @@ def take(path: Path, places: Places) -> list[DataRow]:
             size = file.metadata.row_group(group).num_rows
             here = places[(places >= first) & (places < first + size)] - first
             if len(here):
-                found += rows_of(file.read_row_group(group).take(pa.array(here)))
+                found += rows_of(file.read_row_group(group).take(here))
             first += size
     return found
+
+
+def _is(splits: Any, split: str) -> Any:
+    return pc.equal(splits.fill_null(""), pa.scalar("" if split == NO_SPLIT else split))
 
 
 def _contains(rows: pa.Table, search: str) -> NDArray[np.bool_]:

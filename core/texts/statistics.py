@@ -30,7 +30,8 @@ Lengths = NDArray[np.int64]
 def splits(rows: pa.Table) -> dict[str, int]:
     """Rows of each split; "" are those that have none yet."""
     counts = {name: 0 for name in (*SPLITS, "")}
-    for each in pc.value_counts(rows["split"]).to_pylist():
+    found: Any = rows["split"].value_counts()
+    for each in found.to_pylist():
         counts[each["values"] or ""] = each["counts"]
     return counts
 
@@ -53,7 +54,8 @@ def of(rows: pa.Table, counter: Counter) -> dict[str, Any]:
         per_row = _numbers(pc.list_value_length(batch.column("turns")))
         role, content = pc.list_flatten(batch.column("turns")).flatten()
         owner = np.repeat(np.arange(size), per_row)
-        roles = _numbers(pc.fill_null(pc.index_in(role, pa.array(_ROLES[:-1])), len(_ROLES) - 1))
+        known: Any = pc.index_in(role, pa.array(_ROLES[:-1]))
+        roles = _numbers(known.fill_null(len(_ROLES) - 1))
         pairs = pairs and bool((per_row == 2).all() and (roles[::2] == 0).all() and (roles[1::2] == 1).all())
         whole = np.zeros((2, size), np.int64)
         texts = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ def check_row(row: Row, limits: Limits, report: Report) -> None:
 def _check_value(line: int, column: str, value: object, limits: Limits, report: Report, depth: int) -> None:
     if isinstance(value, str):
         _check_text(line, column, value, limits, report)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput("Line {line} holds a number that JSON does not know; correct it.", line=line)
     elif isinstance(value, (dict, list)):
         if depth >= limits.depth:
             raise too_deep(line, limits)

@@ -38,10 +38,10 @@ class Counter:
     def estimated(self) -> bool:
         return self.tokenizer is None
 
-    def count(self, texts: pa.Array) -> NDArray[np.int64]:
+    def count(self, texts: pa.StringArray) -> NDArray[np.int64]:
         """Tokens of each text, without those that begin and end a sequence. Raises Unavailable."""
         if self.tokenizer is None:
-            counted = pc.count_substring_regex(texts, _TOKEN)
+            counted = pc.count_substring_regex(texts, pattern=_TOKEN)
             return np.asarray(counted.to_numpy(zero_copy_only=False), np.int64)
         made = _opened(self.tokenizer)
         counts: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any
 
@@ -19,13 +19,15 @@ from core.texts.records import Record
 from core.texts.tables import Report, shown
 
 FILE_FORMATS = ("jsonl", "json", "csv", "parquet")
+_NEED_COLUMNS = ("csv", "parquet")
 BATCH = 10_000
 """Rows of one row group of Parquet."""
 
 
-def write(records: Sequence[Record], file: IO[bytes], file_format: str, shape: str) -> Report:
+def write(records: Iterable[Record], file: IO[bytes], file_format: str, shape: str) -> Report:
     """Write what can have this shape; the report counts the rows and names the records that were left out.
 
+    `records` are gone through twice where the format needs its columns first, so no iterator that is used up.
     In CSV and Parquet, objects and lists of other columns become JSON; the CSV begins with a byte order
     mark and escapes what a spreadsheet would run (core.cells), which our reader takes back.
     Raises InvalidInput for an unknown format or shape.
@@ -37,7 +39,17 @@ def write(records: Sequence[Record], file: IO[bytes], file_format: str, shape: s
             all=", ".join(FILE_FORMATS),
         )
     report = Report(format=file_format)
-    fitting: list[Record] = []
+    rows = _fitting(records, shape, report)
+    if file_format in _NEED_COLUMNS:
+        for _ in rows:
+            pass
+        rows = _fitting(records, shape, Report())
+    _WRITERS[file_format](rows, file, report.columns)
+    return report
+
+
+def _fitting(records: Iterable[Record], shape: str, report: Report) -> Iterator[dict[str, Any]]:
+    known: set[str] = set()
     for record in records:
         try:
             made = formats.row(record, shape)
@@ -46,12 +58,11 @@ def write(records: Sequence[Record], file: IO[bytes], file_format: str, shape: s
                 raise
             report.refuse(record.line, error)
             continue
-        fitting.append(record)
-        report.columns += [column for column in made if column not in report.columns]
-    report.rows = len(fitting)
-    rows = (formats.row(record, shape) for record in fitting)
-    _WRITERS[file_format](rows, file, report.columns)
-    return report
+        report.rows += 1
+        if not made.keys() <= known:
+            report.columns += [column for column in made if column not in known]
+            known.update(made)
+        yield made
 
 
 def _jsonl(rows: Iterable[dict[str, Any]], file: IO[bytes], _: Sequence[str]) -> None:

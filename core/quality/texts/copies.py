@@ -19,6 +19,8 @@ PERMUTATIONS = 128
 SEED = 42
 SURE = 0.99
 """Least chance that a pair exactly at the threshold becomes a candidate."""
+_DIGESTED = 20_000
+"""Signatures that are Python's numbers at once."""
 ALL_PAIRS = 64
 """In larger groups of candidates each text is compared with few others: the first of each cluster."""
 
@@ -95,8 +97,14 @@ def _signatures(made: Shingles, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
         hashes = made.hashes
     else:
         hashes = made.hashes[np.arange(offsets[-1]) + np.repeat(made.offsets[rows] - offsets[:-1], sizes)]
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, SEED)
-    return np.array(matrix.to_rows(), np.uint32).reshape(len(rows), PERMUTATIONS)
+    signatures = np.empty((len(rows), PERMUTATIONS), np.uint32)
+    for first in range(0, len(rows), _DIGESTED):
+        bounds = offsets[first : first + _DIGESTED + 1]
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            hashes[bounds[0] : bounds[-1]], bounds - bounds[0], PERMUTATIONS, SEED
+        )
+        signatures[first : first + _DIGESTED] = matrix.to_rows()
+    return signatures
 
 
 def bands(threshold: float) -> tuple[int, int]:

@@ -1,0 +1,176 @@
+"""Stored. Deals the rows of a text dataset to train, valid and test; what was dealt once stays where it is.
+
+Rows that say nearly the same, and rows that ask the same, belong together: on two sides a model would
+be tested on what it has learnt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from core import auth
+from core.datasets import store
+from core.datasets.store import Version
+from core.errors import InvalidInput
+from core.quality.texts import copies
+from core.quality.texts.leakage import LEAST_TOKENS
+from core.quality.texts.shingles import shingled
+from core.splits import MAX_SEED, RATIOS, SEED, check_ratios, shares_of
+from core.texts import rowfile
+from core.texts.rowfile import SPLITS
+from core.workbench import Workbench
+
+TEMPLATE = 0.05
+"""A question that a larger share of the rows asks is a template and ties nothing together."""
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    version: Version
+    """The one that the split made; the newest where there was nothing to deal."""
+    ratios: tuple[float, float, float]
+    seed: int
+    dealt: dict[str, int]
+    """Rows that got a split now."""
+    kept: int
+    """Rows that had one."""
+    together: int
+    """Rows dealt as a group, since they are copies or ask the same."""
+    torn: int
+    """Rows left out, since what belongs with them lies in two splits already: repair the leak first."""
+
+
+def split(
+    wb: Workbench,
+    actor: auth.User,
+    dataset_id: int,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    seed: int = SEED,
+) -> SplitReport:
+    """Give every row of the newest version that has no split one of train, valid and test.
+
+    The same rows, ratios and seed give the same split, whatever the order of the rows.
+    Raises InvalidInput, NotFound, NotAllowed, and Conflict where another version is made meanwhile.
+    """
+    auth.require(actor, auth.LABELER)
+    shares = check_ratios(ratios)
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidInput(
+            "The seed is {seed}; set it to a whole number from 0 to {high}.", seed=seed, high=MAX_SEED
+        )
+    parent = store.version(wb, dataset_id)
+    rows = store.table(wb, parent)
+    before = _codes(rows)
+    fresh = before < 0
+    if not fresh.any():
+        return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), len(rows), 0, 0)
+    groups = _groups(rows)
+    hashes: Any = rows["hash"].to_pylist()
+    after, together, torn = _deal(before, groups, hashes, shares, seed)
+    counts = np.bincount(after[fresh & (after >= 0)], minlength=len(SPLITS)).tolist()
+    dealt = dict(zip(SPLITS, counts, strict=True))
+    place = rowfile.SCHEMA.get_field_index("split")
+    names = np.array([*SPLITS, None], object)[after]  # −1 is the last one
+    rows = rows.set_column(place, rowfile.SCHEMA.field(place), pa.array(names, pa.string()))
+    change = {"kind": "split", "ratios": list(shares), "seed": seed, "dealt": dealt, "torn": torn}
+    version = store.add_version(wb, actor, dataset_id, rows, change, parent=parent.id)
+    return SplitReport(version, shares, seed, dealt, int((~fresh).sum()), together, torn)
+
+
+def _codes(rows: pa.Table) -> Numbers:
+    """For each row the index of its split, −1 where it has none."""
+    places: Any = pc.index_in(rows["split"], pa.array(SPLITS))
+    return np.asarray(places.fill_null(-1).to_numpy(), np.int64)
+
+
+def _groups(rows: pa.Table) -> list[Numbers]:
+    """Indexes of rows that belong together, each group ascending, two rows and more."""
+    tree = np.arange(len(rows))
+    for group in copies.near_clusters(_wholes(rows)):
+        tree[list(group)] = group[0]
+    asked = shingled(_questions(rows))
+    long_enough = np.flatnonzero(asked.tokens >= LEAST_TOKENS)
+    _, which, sizes = np.unique(asked.whole[long_enough], return_inverse=True, return_counts=True)
+    bound = (sizes[which] > 1) & (sizes[which] <= max(2, TEMPLATE * len(rows)))
+    return _components(tree, long_enough[bound], which[bound])
+
+
+def _wholes(rows: pa.Table) -> list[str]:
+    return [row.record.whole() for row in rowfile.rows_of(rows)]
+
+
+def _questions(rows: pa.Table) -> list[str]:
+    return [f"{row.record.prompt}\n{row.record.context}" for row in rowfile.rows_of(rows)]
+
+
+def _components(tree: Numbers, members: Numbers, keys: Numbers) -> list[Numbers]:
+    """Rows joined by `tree` (each row's first copy) and by equal `keys` of `members`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(tree)
+    _, first = np.unique(keys, return_index=True)
+    left = np.concatenate([np.arange(n), members])
+    right = np.concatenate([tree, members[first[np.searchsorted(keys[first], keys)]]])
+    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
+    _, found = connected_components(graph, directed=False)
+    order = np.argsort(found, kind="stable")
+    cuts = np.flatnonzero(np.diff(found[order])) + 1
+    return [group for group in np.split(order, cuts) if len(group) > 1]
+
+
+def _deal(
+    before: Numbers, groups: Iterable[Numbers], hashes: list[str], shares: Sequence[float], seed: int
+) -> tuple[Numbers, int, int]:
+    """(split of each row, rows dealt as groups, rows that belong to two splits)."""
+    after = before.copy()
+    counts = np.bincount(before[before >= 0], minlength=len(SPLITS)).astype(np.int64)
+    single = before < 0
+    torn = together = 0
+    whole: list[Numbers] = []
+    for group in groups:
+        new = group[before[group] < 0]
+        sides = np.unique(before[group][before[group] >= 0])
+        single[new] = False
+        if len(sides) == 0:
+            whole.append(group)
+        elif len(sides) == 1:
+            after[new] = sides[0]
+            counts[sides[0]] += len(new)
+            together += len(new)
+        else:
+            torn += len(new)
+    order = {row: _shuffled(seed, hashes[row]) for group in whole for row in group.tolist()}
+    # Large groups first: small ones then even out what these left.
+    whole.sort(key=lambda group: (-len(group), min(order[row] for row in group.tolist())))
+    total = len(before) - torn
+    wanted = np.array(shares) * total
+    for group in whole:
+        lacking = np.where(np.array(shares) > 0, wanted - counts, -np.inf)
+        side = int(lacking.argmax())
+        after[group] = side
+        counts[side] += len(group)
+        together += len(group)
+    alone = sorted(np.flatnonzero(single).tolist(), key=lambda row: (_shuffled(seed, hashes[row]), row))
+    have = dict(zip(SPLITS, counts.tolist(), strict=True))
+    plan = shares_of(len(alone), have, shares, f"{seed}")
+    first = 0
+    for side, name in enumerate(SPLITS):
+        after[alone[first : first + plan[name]]] = side
+        first += plan[name]
+    return after, together, torn
+
+
+def _shuffled(seed: int, text: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
