@@ -35,6 +35,8 @@ TITLES = {
     "parameters.py": _("Parameters"),
     "training.py": _("Training"),
     "run.py": _("Run"),
+    "datasets.py": _("Texts"),
+    "dataset.py": _("Text dataset"),
     "history.py": _("History"),
     "models.py": _("Models"),
     "predict.py": _("Predict"),

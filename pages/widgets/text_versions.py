@@ -1,0 +1,104 @@
+"""The versions of a text dataset: what made each, and what differs between two of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.datasets import diff, store
+from core.datasets.store import Dataset, Version
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.workbench import Workbench
+from pages.widgets import frame, text_rows
+from pages.widgets.runs import when
+
+
+def kinds() -> dict[str, str]:
+    """What made a version, in words."""
+    return {
+        "upload": _("taken in"),
+        "append": _("rows added"),
+        "split": _("split"),
+        "edit": _("a row corrected"),
+        "remove": _("rows removed"),
+        "copies": _("copies removed"),
+        "mask": _("personal data masked"),
+        "characters": _("characters repaired"),
+        "leaks": _("leaks removed"),
+    }
+
+
+def changed(version: Version) -> str:
+    """What differs from the version before, in words."""
+    counts = version.change
+    parts = [
+        (ngettext("one row added", "{n} rows added", counts.get("added", 0)), counts.get("added", 0)),
+        (ngettext("one row removed", "{n} rows removed", counts.get("removed", 0)), counts.get("removed", 0)),
+        (ngettext("one row changed", "{n} rows changed", counts.get("changed", 0)), counts.get("changed", 0)),
+        (ngettext("one row dealt", "{n} rows dealt", counts.get("resplit", 0)), counts.get("resplit", 0)),
+    ]
+    return ", ".join(text.format(n=f"{n:,}") for text, n in parts if n)
+
+
+def draw(wb: Workbench, dataset: Dataset) -> None:
+    versions = store.versions(wb, dataset.id)
+    names = kinds()
+    for version in versions:
+        with st.container(
+            horizontal=True, vertical_alignment="center", border=True, key=f"version-{version.number}"
+        ):
+            frame.link(
+                _("Version {n}").format(n=version.number),
+                "dataset.py",
+                {"dataset": dataset.id, "version": version.number},
+            )
+            kind = version.change.get("kind", "")
+            st.markdown(f"**{names.get(kind, frame.escape(kind))}** · {changed(version)}", width="stretch")
+            rows = ngettext("one row", "{n} rows", version.row_count).format(n=f"{version.row_count:,}")
+            st.caption(f"{rows} · {when(version.created_at)}", width="content")
+            st.caption(version.hash[:8], width="content", help=_("Fingerprint of all rows: {hash}").format(
+                hash=version.hash))  # fmt: skip
+    if len(versions) > 1:
+        st.subheader(_("Compare"), anchor=False)
+        _compare(wb, dataset, versions)
+
+
+def _compare(wb: Workbench, dataset: Dataset, versions: list[Version]) -> None:
+    by_number = {version.number: version for version in versions}
+    newest = versions[0].number
+    with st.container(horizontal=True, key="compare-two"):
+        a = st.selectbox(
+            _("From version"), list(by_number), 1, key="from-version", help=_("The earlier state."), width=160
+        )
+        b = st.selectbox(
+            _("To version"), list(by_number), 0, key="to-version", help=_("The later state."), width=160
+        )
+    found = diff.diff(wb, by_number[a or newest], by_number[b or newest])
+    counts = found.counts
+    if not any(counts.values()):
+        st.caption(_("They are the same, row by row."))
+        return
+    with st.container(horizontal=True, key="diff-counts"):
+        st.metric(_("Added"), f"{counts['added']:,}")
+        st.metric(_("Removed"), f"{counts['removed']:,}")
+        st.metric(_("Changed"), f"{counts['changed']:,}")
+        st.metric(_("Other split"), f"{counts['resplit']:,}")
+    for change in found.examples:
+        with st.container(border=True, key=f"change-{change.row_id}"):
+            if change.old and change.new:
+                _head("orange", _("changed"), change.row_id)
+                left, right = st.columns(2)
+                with left:
+                    text_rows.whole(change.old, dataset.shape)
+                with right:
+                    text_rows.whole(change.new, dataset.shape)
+            elif change.new:
+                _head("green", _("added"), change.row_id)
+                text_rows.whole(change.new, dataset.shape)
+            elif change.old:
+                _head("red", _("removed"), change.row_id)
+                text_rows.whole(change.old, dataset.shape)
+
+
+def _head(colour: str, word: str, row_id: int) -> None:
+    st.markdown(f":{colour}-badge[{word}] " + _("Row {n}").format(n=row_id))
