@@ -43,6 +43,7 @@ def add_rows() -> None:
         with frame.refusals(), st.spinner(_("Reading the rows …")):
             chosen.file.seek(0)
             uploads.append(wb, me, dataset.id, chosen.file, chosen.file.name, chosen.columns)
+            text_upload.check(wb, me, dataset.id)
             frame.go("dataset.py", dataset=dataset.id)
 
 
@@ -83,6 +84,7 @@ def split() -> None:
                 done = splitting.split(
                     wb, me, dataset.id, ratios=[share / 100 for share in shares], seed=seed
                 )
+                text_upload.check(wb, me, dataset.id)
                 if not done.torn:
                     frame.go("dataset.py", dataset=dataset.id, part="rows")
                 st.warning(
@@ -143,7 +145,7 @@ def download() -> None:
             with made.file as file:
                 st.download_button(
                     _("Download {name}").format(name=frame.shorten(made.name, 48)),
-                    file,
+                    file.read(),
                     made.name,
                     made.media_type,
                     type="primary",
@@ -201,18 +203,9 @@ def head() -> None:
 
 
 head()
-part = st.segmented_control(
-    _("Part"),
-    list(PARTS),
-    default="quality",
-    required=True,
-    format_func=PARTS.__getitem__,
-    key="part",
-    bind="query-params",
-    label_visibility="collapsed",
-)
+part = frame.choice("part", PARTS, _("Part"), default="quality", hide_label=True)
 if part == "rows":
-    text_quality.rows(wb, me, dataset, version)
+    text_rows.draw(wb, me, dataset, version)
 elif part == "figures":
     text_figures.draw(wb, dataset, version)
 elif part == "versions":

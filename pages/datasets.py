@@ -56,6 +56,7 @@ def take_in() -> None:
         with frame.refusals(), st.spinner(_("Reading the rows …")):
             chosen.file.seek(0)
             made = uploads.create(wb, me, name, chosen.file, chosen.file.name, chosen.columns)
+            text_upload.check(wb, me, made.id)
             frame.go("dataset.py", dataset=made.id)
 
 
@@ -75,7 +76,7 @@ def delete(found: Dataset) -> None:
 def card(found: Dataset) -> None:
     version = found.newest
     with (
-        st.container(border=True, key=f"card-{found.id}"),
+        st.container(border=True, key=f"dataset-{found.id}"),
         st.container(horizontal=True, vertical_alignment="center", key=f"line-{found.id}"),
     ):
         st.markdown(STATUS[version.status], width="content")
@@ -104,16 +105,10 @@ def listed() -> None:
         word = st.text_input(
             _("Search"), key="q", bind="query-params", help=_("In names and descriptions."), width=260
         )
-        status = st.segmented_control(
+        status = frame.choice(
+            "status",
+            {store.PASSED: _("PASS"), store.FAILED: _("FAIL"), store.UNCHECKED: _("not checked")},
             _("Quality"),
-            list(STATUS),
-            format_func={
-                store.PASSED: _("PASS"),
-                store.FAILED: _("FAIL"),
-                store.UNCHECKED: _("not checked"),
-            }.__getitem__,
-            key="status",
-            bind="query-params",
             help=_("What the check of the newest version said."),
         )
         deleted = st.toggle(_("Deleted ones"), key="deleted", bind="query-params", help=_("To restore them."))

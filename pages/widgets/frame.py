@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -148,9 +148,11 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
     return lambda draw: st.fragment(_checked(draw), run_every=run_every)
 
 
-def dialog(title: str, *, on_dismiss: Any = "ignore") -> Callable[[Callable[..., None]], Callable[..., None]]:
+def dialog(
+    title: str, *, width: Literal["small", "large"] = "small", on_dismiss: Any = "ignore"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A window over the screen (`st.dialog`), checked at each press within."""
-    return lambda draw: st.dialog(title, on_dismiss=on_dismiss)(_checked(draw))
+    return lambda draw: st.dialog(title, width=width, on_dismiss=on_dismiss)(_checked(draw))
 
 
 def _checked(draw: Callable[..., None]) -> Callable[..., None]:
@@ -178,6 +180,37 @@ def number_from_url(name: str) -> int | None:
     """A whole number of the query (`?theme=3`), or None when it is missing or not one."""
     raw = st.query_params.get(name, "")
     return int(raw) if raw.isdecimal() and len(raw) <= 18 else None
+
+
+def choice(
+    name: str,
+    options: Mapping[str, str],
+    label: str,
+    *,
+    default: str | None = None,
+    help: str | None = None,
+    hide_label: bool = False,
+) -> str | None:
+    """One of `options` (value to words); the address keeps the value, so that a link works in any language."""
+    raw = st.query_params.get(name)
+    now = raw if raw in options else default
+    chosen = st.segmented_control(
+        label,
+        list(options),
+        default=now,
+        required=default is not None,
+        format_func=lambda value: options[value],
+        key=f"{name}-{now}",
+        help=help,
+        label_visibility="collapsed" if hide_label else "visible",
+    )
+    if chosen != now:
+        if chosen is None or chosen == default:
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = chosen
+        st.rerun()
+    return chosen
 
 
 def theme_from_url(wb: Workbench) -> themes.Theme:

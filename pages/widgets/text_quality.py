@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
 import streamlit as st
-from core.datasets.findings import Standing
-from core.quality.texts.kinds import CLEAN, COPIES, KINDS, LEAKS, MASK, REMOVE, Kind, advice, meaning, title
 
 from core import auth
-from core.datasets import check_jobs, decisions, findings, permits, repair, store, uploads, vault
+from core.datasets import check_jobs, decisions, findings, repair, store, uploads
+from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality.texts import gate, masking
+from core.quality.texts import gate
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE
+from core.quality.texts.kinds import (
+    CLEAN,
+    COPIES,
+    KINDS,
+    LEAKS,
+    MASK,
+    REMOVE,
+    UNALIGNED,
+    Kind,
+    advice,
+    meaning,
+    title,
+)
 from core.workbench import Workbench
-from pages.widgets import charts, frame, text_rows, text_upload
+from pages.widgets import frame, text_rows, text_rules, text_upload
 from pages.widgets.runs import when
 
 EXAMPLES = 3
@@ -27,7 +38,7 @@ BADGE = {SEVERE: "red", NOTABLE: "orange", HINT: "gray"}
 def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
     standing = findings.standing(wb, version)
     newest = version.number == dataset.newest.number
-    _verdict(standing)
+    _verdict(standing, running=newest and check_jobs.state(wb, dataset.id).running)
     if newest:
         _checking(wb, me, dataset.id)
         _broken(wb, me, dataset, standing)
@@ -41,15 +52,15 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
                 st.markdown(frame.escape(_(sentence)))
     if newest:
         with st.expander(_("Thresholds")):
-            _thresholds(wb, me, dataset, standing)
+            text_rules.thresholds(wb, me, dataset, standing)
         if not standing.gate.passed and me.may(auth.ADMIN):
             with st.expander(_("Train in spite of FAIL")):
-                _override(wb, me, dataset, version)
+                text_rules.override(wb, me, dataset, version)
     with st.expander(_("Log of checks and decisions")):
-        _log(wb, dataset)
+        text_rules.log(wb, dataset)
 
 
-def _verdict(standing: Standing) -> None:
+def _verdict(standing: Standing, *, running: bool) -> None:
     passed, checked = standing.gate.passed, standing.counts is not None
     colour, word = (
         ("green", _("PASS")) if passed else ("red", _("FAIL")) if checked else ("gray", _("not checked"))
@@ -62,11 +73,18 @@ def _verdict(standing: Standing) -> None:
                 if passed
                 else _("**Repair what is marked, then train.**")
                 if checked
+                else _("**It is being checked.**")
+                if running
                 else _("**This version was not checked yet.** Press “Check now”."),
                 width="stretch",
             )
             if checked:
-                st.metric(_("Score"), f"{standing.gate.score}", help=_("Weighted over all lines, 0 to 100."))
+                st.metric(
+                    _("Score"),
+                    f"{standing.gate.score}",
+                    help=_("Weighted over all lines, 0 to 100."),
+                    width="content",
+                )
         if standing.counts is None:
             return
         for line in standing.gate.lines:
@@ -199,10 +217,13 @@ def _one_kind(
         row = rows.get(found.row_id)
         if row is None:
             continue
-        text = row.record.text(found.where) or row.record.whole()
-        st.markdown(
-            f"**{found.row_id}** · {frame.escape(found.text(_))}  \n{frame.escape(frame.shorten(text, TEXT))}"
+        both = kind.line == UNALIGNED or kind.name.startswith("lost-")
+        text = (not both and row.record.text(found.where)) or " → ".join(t for _n, t in row.record.texts())
+        sentence, shown = (
+            frame.escape(text_rows.said(found, dataset.shape)),
+            frame.escape(frame.shorten(text, TEXT)),
         )
+        st.markdown(f"**{found.row_id}** · {sentence}  \n{shown}")
     may_decide = me.may(auth.TRAINER) if kind.line else me.may(auth.LABELER)
     if (
         newest
@@ -223,7 +244,7 @@ def _fix_title(fix: str) -> str:
     return {
         REMOVE: _("Remove the rows"),
         COPIES: _("Keep one of each"),
-        MASK: _("Mask"),
+        MASK: _("Mask all personal data"),
         CLEAN: _("Repair the characters"),
         LEAKS: _("Remove what leaks"),
     }[fix]
@@ -242,7 +263,7 @@ def _ask(wb: Workbench, me: auth.User, dataset: Dataset, fix: str, kind: str) ->
             key="best-of-group",
             help=_("Where one of them is in test or validation, that one stays."),
         )
-        # Copies that are equal and those that nearly are form the same groups.
+    if fix in (COPIES, MASK):  # equal and nearly equal ones form the same groups; who masks, masks all of it
         kind = ""
     try:
         shown = repair.preview(wb, dataset.id, fix, kind or None, best=best)
@@ -276,7 +297,7 @@ def _ask(wb: Workbench, me: auth.User, dataset: Dataset, fix: str, kind: str) ->
     if st.button(_fix_title(fix), type="primary", key="yes-fix"):
         with frame.refusals(), st.spinner(_("Writing the new version …")):
             repair.apply(wb, me, dataset.id, fix, kind or None, best=best, parent=shown.version.id)
-            check_jobs.start(wb, me, dataset.id)
+            text_upload.check(wb, me, dataset.id)
             st.rerun()
 
 
@@ -304,210 +325,3 @@ def _languages(dataset: Dataset, standing: Standing) -> None:
         hide_index=True,
         key="languages",
     )
-
-
-def _thresholds(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing) -> None:
-    rules = standing.rules
-    with st.form("text-rules", border=False):
-        left, right = st.columns(2)
-        values: dict[str, float | int] = {}
-        if dataset.shape == "parallel":
-            values["least_aligned"] = (
-                left.number_input(
-                    _("Pairs that belong together, at least (%)"), 0.0, 100.0, rules.least_aligned * 100,
-                    help=_("Share of the pairs whose target says what the source says."),
-                ) / 100
-            )  # fmt: skip
-        values["most_copies"] = (
-            right.number_input(
-                _("Copies, at most (%)"), 0.0, 100.0, rules.most_copies * 100,
-                help=_("Share of the rows that say the same as another one, or nearly."),
-            ) / 100
-        )  # fmt: skip
-        values["least_consistent"] = (
-            left.number_input(
-                _("Texts in the language of their column, at least (%)"),
-                0.0, 100.0, rules.least_consistent * 100,
-                help=_("The language of a column is that of most of its texts."),
-            ) / 100
-        )  # fmt: skip
-        values["most_personal"] = right.number_input(
-            _("Rows with personal data, at most"), 0, 1_000_000, rules.most_personal,
-            help=_("Not counting what is masked or called fine."),
-        )  # fmt: skip
-        values["most_unreadable"] = left.number_input(
-            _("Rows that cannot be read, at most"), 0, 1_000_000, rules.most_unreadable,
-            help=_("Broken rows of the file, empty ones, and garbled characters."),
-        )  # fmt: skip
-        values["most_leaks"] = right.number_input(
-            _("Rows that repeat what is tested, at most"), 0, 1_000_000, rules.most_leaks,
-            help=_("Each makes the mark of a model better than the model."),
-        )  # fmt: skip
-        values["likeness"] = (
-            left.slider(
-                _("Copies are alike by at least (%)"), 50.0, 100.0, rules.likeness * 100, step=0.5,
-                help=_("Lower finds more copies, and more pairs that are none. Counts from the next check on."),
-            ) / 100
-        )  # fmt: skip
-        values["longest"] = right.number_input(
-            _("Longest row (characters)"), 100, 10_000_000, rules.longest, step=1_000,
-            help=_("Longer ones are a finding. Counts from the next check on."),
-        )  # fmt: skip
-        if st.form_submit_button(_("Save"), disabled=not me.may(auth.TRAINER)):
-            with frame.refusals():
-                decisions.set_rules(wb, me, dataset.id, values)
-                st.rerun()
-
-
-def _override(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
-    given = permits.overridden(wb, version)
-    if given:
-        st.info(
-            _("{person} allowed it: “{reason}”").format(
-                person=frame.escape(given.person or "–"), reason=frame.escape(given.reason)
-            )
-        )
-    with st.form("override-gate", border=False):
-        reason = st.text_area(
-            _("Why this version may be trained on"),
-            max_chars=permits.MAX_REASON,
-            help=_("It stays in the log, with your name. It counts for this version alone."),
-        )
-        if st.form_submit_button(_("Allow it")):
-            with frame.refusals():
-                permits.override(wb, me, dataset.id, reason)
-                st.rerun()
-
-
-def _log(wb: Workbench, dataset: Dataset) -> None:
-    entries = findings.entries(wb, dataset.id)
-    if not entries:
-        st.caption(_("Nothing yet."))
-        return
-    scored = [entry for entry in reversed(entries) if entry.score is not None and entry.version]
-    if len(scored) > 1:
-        figure = go.Figure(
-            go.Scatter(
-                x=[entry.at for entry in scored],
-                y=[entry.score for entry in scored],
-                text=[_("version {n}").format(n=entry.version) for entry in scored],
-                mode="lines+markers",
-                line={"color": charts.COLORS[0], "shape": "hv"},
-            )
-        )
-        figure.update_layout(**{**charts.LAYOUT, "height": 180}, uirevision="score")
-        figure.update_yaxes(range=[0, 104], title=_("score"))
-        st.plotly_chart(figure, key="score-trend", config=charts.CONFIG)
-    actions = {
-        "check": _("checked"),
-        "fix": _("repaired"),
-        "edit": _("a row corrected"),
-        "keep": _("called fine"),
-        "reopen": _("opened again"),
-        "rules": _("thresholds changed"),
-        "override": _("allowed in spite of FAIL"),
-    }
-    verdict = {True: _("PASS"), False: _("FAIL"), None: ""}
-    st.dataframe(
-        {
-            _("When"): [entry.at for entry in entries],
-            _("Who"): [entry.person or _("Veritrain") for entry in entries],
-            _("What"): [actions.get(entry.action, entry.action) for entry in entries],
-            _("Version"): [entry.version for entry in entries],
-            _("Finding"): [
-                title(name)
-                if (name := entry.detail.get("kind") or entry.detail.get("finding")) in KINDS
-                else ""
-                for entry in entries
-            ],
-            _("Rows"): [entry.detail.get("rows") for entry in entries],
-            _("Gate"): [verdict[entry.passed] for entry in entries],
-            _("Score"): [entry.score for entry in entries],
-            _("Reason"): [entry.detail.get("reason", "") for entry in entries],
-        },
-        hide_index=True,
-        key="quality-log",
-    )
-
-
-# --- the rows -------------------------------------------------------------------
-
-
-def rows(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
-    """The table of rows, found also by what was found in them, and the one that a person picked."""
-    standing = findings.standing(wb, version)
-    word, split = text_rows.filters()
-    kinds = [name for name in KINDS if standing.open.get(name)]
-    wanted = st.query_params.get("finding", "")
-    ids: list[int] | None = None
-    notes: dict[int, str] | None = None
-    if kinds:
-        kind = st.selectbox(
-            _("Finding"),
-            ["", *kinds],
-            kinds.index(wanted) + 1 if wanted in kinds else 0,
-            format_func=lambda name: f"{title(name)} ({standing.open[name]:,})" if name else _("all rows"),
-            key=f"row-finding-{wanted}",
-            help=_("Only the rows in which this was found."),
-        )
-        if kind != wanted:
-            st.query_params["finding"] = kind or ""
-        if kind:
-            ids = findings.rows(wb, version, kind)
-            notes = {
-                found.row_id: found.text(_)
-                for found in findings.found(wb, version, kind, limit=store.MAX_PAGE).items
-            }
-    row = text_rows.draw(wb, dataset, version, word=word, split=split, ids=ids, notes=notes)
-    if row is None:
-        st.caption(_("Mark a row at its left edge to see all of it."))
-        return
-    with st.container(border=True, key="whole-row"):
-        _whole(wb, me, dataset, version, row)
-
-
-def _whole(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row: text_rows.DataRow) -> None:
-    newest = version.number == dataset.newest.number
-    with st.container(horizontal=True, vertical_alignment="center", key="row-head"):
-        st.markdown(f"**{_('Row {n}').format(n=row.row_id)}**", width="stretch")
-        if (
-            newest
-            and me.may(auth.LABELER)
-            and st.button(
-                _("Correct"), key=f"correct-{row.row_id}", help=_("Write its texts anew, as a new version.")
-            )
-        ):
-            _edit(wb, me, dataset, version, row)
-        if (
-            me.may(auth.ADMIN)
-            and masking.tokens(row.record)
-            and st.button(
-                _("Show what is masked"),
-                key=f"unmask-{row.row_id}",
-                help=_("Who looked is kept in the log of access."),
-            )
-        ):
-            _unmask(wb, me, dataset, version, row.row_id)
-    text_rows.whole(row, dataset.shape)
-
-
-@frame.dialog(_("Correct the row"), width="large")
-def _edit(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row: text_rows.DataRow) -> None:
-    with st.form("edit-row", border=False):
-        texts = {
-            name: st.text_area(
-                text_upload.title(name, dataset.shape), text, key=f"edit-{row.row_id}-{name}", height=120,
-                help=_("As the model shall learn it."),
-            )
-            for name, text in text_rows.editable(row.record)
-        }  # fmt: skip
-        if st.form_submit_button(_("Save"), type="primary"):
-            with frame.refusals():
-                repair.edit(wb, me, dataset.id, row.row_id, texts, parent=version.id)
-                st.rerun()
-
-
-@frame.dialog(_("What is masked"), width="large")
-def _unmask(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row_id: int) -> None:
-    with frame.refusals():
-        text_rows.whole(vault.unmask(wb, me, dataset.id, row_id, version.number), dataset.shape)

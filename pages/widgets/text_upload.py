@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core.datasets import uploads
+from core import auth
+from core.datasets import check_jobs, uploads
 from core.datasets.uploads import Preview
 from core.errors import VeritrainError
 from core.i18n import gettext as _
@@ -22,6 +24,8 @@ CELL = 300
 """Characters of a text that a table cell holds."""
 BROKEN_SHOWN = 50
 NONE = ""
+ORDER = ("system", "instruction", "input", "output")
+"""In which people read the texts of a pair."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,12 @@ def choose(wb: Workbench, *, key: str, shape: str | None = None) -> Chosen | Non
         return None
     _show(found)
     return Chosen(file, columns) if found.records else None
+
+
+def check(wb: Workbench, me: auth.User, dataset_id: int) -> None:
+    """Have a new version checked at once; where that cannot be, “Check now” is there."""
+    with suppress(VeritrainError):
+        check_jobs.start(wb, me, dataset_id)
 
 
 def _preview(wb: Workbench, file: UploadedFile, columns: Columns | None, key: str) -> Preview:
@@ -172,7 +182,8 @@ def _show(found: Preview) -> None:
 
 def table(rows: list[dict[str, str]], shape: str, *, key: str) -> None:
     """Rows of texts, each column as wide as the others."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
     st.dataframe(
         {name: [row.get(name, "") for row in rows] for name in names},
         hide_index=True,

@@ -23,7 +23,7 @@ def kinds() -> dict[str, str]:
         "remove": _("rows removed"),
         "copies": _("copies removed"),
         "mask": _("personal data masked"),
-        "characters": _("characters repaired"),
+        "clean": _("characters repaired"),
         "leaks": _("leaks removed"),
     }
 
@@ -52,7 +52,7 @@ def draw(wb: Workbench, dataset: Dataset) -> None:
                 "dataset.py",
                 {"dataset": dataset.id, "version": version.number},
             )
-            kind = version.change.get("kind", "")
+            kind = version.change.get("fix") or version.change["kind"]
             st.markdown(f"**{names.get(kind, frame.escape(kind))}** · {changed(version)}", width="stretch")
             rows = ngettext("one row", "{n} rows", version.row_count).format(n=f"{version.row_count:,}")
             st.caption(f"{rows} · {when(version.created_at)}", width="content")
