@@ -8,6 +8,7 @@ from fastapi_offline import FastAPIOffline
 from api import (
     ab,
     auth,
+    datasets,
     duels,
     exports,
     images,
@@ -38,6 +39,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     teamwork.router,
     overview.router,
     quality.router,
+    datasets.router,
     training.router,
     models.router,
     duels.router,

@@ -30,6 +30,9 @@ IN_MEMORY = MIB
 """Bytes of a file that are kept in memory; beyond, it goes to a temporary file on disk."""
 WAITING = 16
 """Files that have arrived but are not taken yet; then the sender is made to wait."""
+MAX_TEXT = 64 * 1024
+"""Bytes of a field that is no file."""
+MAX_TEXTS = 100
 
 PATIENCE = 0.5
 """Seconds after which a waiting side looks whether the other one is still there."""
@@ -38,10 +41,17 @@ Item = tuple[str, IO[bytes]]
 
 
 async def receive(
-    request: Request, consume: Callable[[Iterator[Item]], T], *, folder: Path, limit: int
+    request: Request,
+    consume: Callable[[Iterator[Item]], T],
+    *,
+    folder: Path,
+    limit: int,
+    field: str = "files",
+    texts: dict[str, str] | None = None,
 ) -> tuple[T, VeritrainError | None]:
     """Run `consume` in a thread over (name, file) of each file as it is complete.
 
+    `texts` takes the form's other fields, which may come before the files or after them.
     Returns its result and, where the request could not be read to its end, the sentence
     why; the files that were complete have been consumed then. Large files wait in `folder`.
     Raises InvalidInput for a request that holds no form, TooLarge for one of more than
@@ -49,12 +59,14 @@ async def receive(
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise InvalidInput("Send the files as a form (multipart/form-data) in the field “files”.")
+        raise InvalidInput(
+            "Send the files as a form (multipart/form-data) in the field “{field}”.", field=field
+        )
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
-    feed = _Feed(options[b"boundary"], folder)
+    feed = _Feed(options[b"boundary"], folder, {} if texts is None else texts)
     work = asyncio.ensure_future(run_in_threadpool(feed.consumed_by, consume))
     problem: VeritrainError | None = None
     received = 0
@@ -71,6 +83,8 @@ async def receive(
             feed.check_complete()
     except (FormParserError, ClientDisconnect):
         problem = InvalidInput("The upload was cut short; send the files that are missing again.")
+    except InvalidInput as error:  # a field of the form that is too long
+        problem = error
     finally:
         feed.end()
     return await work, problem
@@ -79,8 +93,10 @@ async def receive(
 class _Feed:
     """Parses chunks in one thread and gives the files to another."""
 
-    def __init__(self, boundary: bytes, folder: Path) -> None:
+    def __init__(self, boundary: bytes, folder: Path, texts: dict[str, str]) -> None:
         self._folder = folder
+        self._texts = texts
+        self._text: tuple[str, bytearray] | None = None
         self._queue: queue.Queue[Item | None] = queue.Queue(WAITING)
         self._consuming = True
         self._ended = False
@@ -147,7 +163,7 @@ class _Feed:
     def _part_begin(self) -> None:
         self._disposition = b""
         self._header = (b"", b"")
-        self._name = self._file = None
+        self._name = self._file = self._text = None
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header = (self._header[0] + data[start:end], self._header[1])
@@ -161,8 +177,11 @@ class _Feed:
         self._header = (b"", b"")
 
     def _headers_finished(self) -> None:
-        name = parse_options_header(self._disposition)[1].get(b"filename")
-        if name:
+        options = parse_options_header(self._disposition)[1]
+        name = options.get(b"filename")
+        if not name:
+            self._text = options.get(b"name", b"").decode("utf-8", "replace"), bytearray()
+        else:
             # The form's own escapes of the three characters that a quoted name cannot hold.
             for escaped, plain in ((b"%22", b'"'), (b"%0D", b"\r"), (b"%0A", b"\n")):
                 name = name.replace(escaped, plain)
@@ -173,12 +192,21 @@ class _Feed:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])
+        elif self._text is not None:
+            name, text = self._text
+            text += data[start:end]
+            if len(text) > MAX_TEXT or len(self._texts) >= MAX_TEXTS:
+                raise InvalidInput(
+                    "The field “{field}” of the form is too long; shorten it.", field=name[:50]
+                )
 
     def _part_end(self) -> None:
         if self._file is not None and self._name is not None:
             file, self._file = self._file, None
             file.seek(0)
             self._put((self._name, file))
+        elif self._text is not None:
+            self._texts[self._text[0]] = self._text[1].decode("utf-8", "replace")
 
     def _end(self) -> None:
         self._complete = True

@@ -230,7 +230,7 @@ def _unpacked(file: IO[bytes], name: str, limits: Limits) -> Iterator[tuple[IO[b
     with tempfile.TemporaryFile() if limits.unpacked > _IN_MEMORY else io.BytesIO() as plain:
         size = 0
         try:
-            with gzip.GzipFile(fileobj=file) as packed:
+            with gzip.GzipFile(fileobj=file, mode="rb") as packed:
                 while chunk := packed.read(_CHUNK):
                     size += len(chunk)
                     if size > limits.unpacked:
