@@ -151,14 +151,12 @@ def _deal(
             together += len(new)
         else:
             torn += len(new)
-    order = {row: _shuffled(seed, hashes[row]) for group in whole for row in group.tolist()}
     # Large groups first: small ones then even out what these left.
-    whole.sort(key=lambda group: (-len(group), min(order[row] for row in group.tolist())))
-    total = len(before) - torn
-    wanted = np.array(shares) * total
+    drawn = {int(group[0]): min(_shuffled(seed, hashes[row]) for row in group.tolist()) for group in whole}
+    whole.sort(key=lambda group: (-len(group), drawn[int(group[0])]))
+    wanted = np.array(shares) * (len(before) - torn)
     for group in whole:
-        lacking = np.where(np.array(shares) > 0, wanted - counts, -np.inf)
-        side = int(lacking.argmax())
+        side = _side(wanted - counts, len(group), drawn[int(group[0])])
         after[group] = side
         counts[side] += len(group)
         together += len(group)
@@ -170,6 +168,16 @@ def _deal(
         after[alone[first : first + plan[name]]] = side
         first += plan[name]
     return after, together, torn
+
+
+def _side(lacking: NDArray[np.float64], size: int, drawn: bytes) -> int:
+    """Where a group goes: drawn by what the sides lack among those that it fits in, so that each side gets some."""
+    fitting = np.where(lacking >= size, lacking, 0.0)
+    if not fitting.any():
+        return int(lacking.argmax())
+    chance = int.from_bytes(drawn[-6:]) / 256**6
+    up_to = np.cumsum(fitting)
+    return int(np.searchsorted(up_to, chance * up_to[-1], side="right"))
 
 
 def _shuffled(seed: int, text: str) -> bytes:
