@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from core.quality.texts import copies
 from core.quality.texts.leakage import LEAST_TOKENS
 from core.quality.texts.shingles import shingled
 from core.splits import MAX_SEED, RATIOS, SEED, check_ratios, shares_of
-from core.texts import rowfile
+from core.texts import rowfile, rowpages
 from core.texts.rowfile import SPLITS
 from core.workbench import Workbench
 
@@ -70,19 +71,20 @@ def split(
             "The seed is {seed}; set it to a whole number from 0 to {high}.", seed=seed, high=MAX_SEED
         )
     parent = store.version(wb, dataset_id)
-    rows = store.table(wb, parent)
-    before = _codes(rows)
+    before = _codes(store.table(wb, parent, ["split"]))
     fresh = before < 0
     if not fresh.any():
-        return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), len(rows), 0, 0)
-    groups = _groups(rows)
-    hashes: Any = rows["hash"].to_pylist()
+        return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), len(before), 0, 0)
+    groups = _groups(wb.files.local_path(parent.path))
+    hashes: Any = store.table(wb, parent, ["hash"])["hash"].to_pylist()
     after, together, torn = _deal(before, groups, hashes, shares, seed)
     counts = np.bincount(after[fresh & (after >= 0)], minlength=len(SPLITS)).tolist()
     dealt = dict(zip(SPLITS, counts, strict=True))
     place = rowfile.SCHEMA.get_field_index("split")
     names = np.array([*SPLITS, None], object)[after]  # −1 is the last one
-    rows = rows.set_column(place, rowfile.SCHEMA.field(place), pa.array(names, pa.string()))
+    rows = store.table(wb, parent).set_column(
+        place, rowfile.SCHEMA.field(place), pa.array(names, pa.string())
+    )
     change = {"kind": "split", "ratios": list(shares), "seed": seed, "dealt": dealt, "torn": torn}
     version = store.add_version(wb, actor, dataset_id, rows, change, parent=parent.id)
     return SplitReport(version, shares, seed, dealt, int((~fresh).sum()), together, torn)
@@ -94,24 +96,24 @@ def _codes(rows: pa.Table) -> Numbers:
     return np.asarray(places.fill_null(-1).to_numpy(), np.int64)
 
 
-def _groups(rows: pa.Table) -> list[Numbers]:
+def _groups(path: Path) -> list[Numbers]:
     """Indexes of rows that belong together, each group ascending, two rows and more."""
-    tree = np.arange(len(rows))
-    for group in copies.near_clusters(_wholes(rows)):
+    said: list[str] = []
+    asked: list[Numbers] = []
+    tokens: list[Numbers] = []
+    for table in rowpages.groups(path):
+        records = [row.record for row in rowfile.rows_of(table)]
+        said += [record.whole() for record in records]
+        made = shingled([f"{record.prompt}\n{record.context}" for record in records])
+        asked.append(made.whole.view(np.int64))
+        tokens.append(made.tokens)
+    tree = np.arange(len(said))
+    for group in copies.near_clusters(said):
         tree[list(group)] = group[0]
-    asked = shingled(_questions(rows))
-    long_enough = np.flatnonzero(asked.tokens >= LEAST_TOKENS)
-    _, which, sizes = np.unique(asked.whole[long_enough], return_inverse=True, return_counts=True)
-    bound = (sizes[which] > 1) & (sizes[which] <= max(2, TEMPLATE * len(rows)))
+    long_enough = np.flatnonzero(np.concatenate(tokens) >= LEAST_TOKENS)
+    _, which, sizes = np.unique(np.concatenate(asked)[long_enough], return_inverse=True, return_counts=True)
+    bound = (sizes[which] > 1) & (sizes[which] <= max(2, TEMPLATE * len(said)))
     return _components(tree, long_enough[bound], which[bound])
-
-
-def _wholes(rows: pa.Table) -> list[str]:
-    return [row.record.whole() for row in rowfile.rows_of(rows)]
-
-
-def _questions(rows: pa.Table) -> list[str]:
-    return [f"{row.record.prompt}\n{row.record.context}" for row in rowfile.rows_of(rows)]
 
 
 def _components(tree: Numbers, members: Numbers, keys: Numbers) -> list[Numbers]:
