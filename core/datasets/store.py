@@ -11,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from core import audit, auth, storable
+from core.datasets import names
 from core.datasets.rows import (
     FAILED,
     MAX_PAGE,
@@ -30,7 +31,6 @@ from core.db.engine import next_ids
 from core.db.tables import users
 from core.db.text_tables import training_dataset_versions, training_datasets
 from core.errors import Conflict, InvalidInput, NotFound
-from core.labels import name_problem, normal
 from core.texts import differences
 from core.workbench import Workbench
 
@@ -40,8 +40,6 @@ __all__ = [
     "get", "listed", "page", "rename", "restore", "table", "version", "versions",
 ]  # fmt: skip
 
-MAX_NAME = 200
-MAX_DESCRIPTION = 10_000
 
 _D, _V = training_datasets.c, training_dataset_versions.c
 
@@ -142,10 +140,10 @@ def version(wb: Workbench, dataset_id: int, number: int | None = None) -> Versio
 
 def check_new(wb: Workbench, name: str, description: str = "") -> None:
     """Raises what `create` would raise for them, before a long file is read in vain."""
-    name = _name(name)
-    _description(description)
+    name = names.checked(name)
+    names.checked_description(description)
     with wb.db.read() as connection:
-        _refuse_taken(connection, name)
+        names.refuse_taken(connection, name)
 
 
 def create(
@@ -160,12 +158,12 @@ def create(
 ) -> Dataset:
     """A new dataset whose first version has these rows. Raises InvalidInput, Conflict, NotAllowed."""
     auth.require(actor, auth.LABELER)
-    name, description = _name(name), _description(description)
+    name, description = names.checked(name), names.checked_description(description)
     ready = made(wb, rows)
     change = {"kind": "upload", "added": len(rows), "removed": 0, "changed": 0, "resplit": 0}
 
     def work(connection: sa.Connection) -> int:
-        _refuse_taken(connection, name)
+        names.refuse_taken(connection, name)
         [dataset_id] = next_ids(connection, "training_datasets_id_seq", 1)
         now = datetime.now(UTC)
         connection.execute(
@@ -246,14 +244,14 @@ def rename(
     auth.require(actor, auth.LABELER)
     values: dict[str, Any] = {}
     if name is not None:
-        values["name"] = _name(name)
+        values["name"] = names.checked(name)
     if description is not None:
-        values["description"] = _description(description)
+        values["description"] = names.checked_description(description)
 
     def work(connection: sa.Connection) -> None:
         _locked(connection, dataset_id)
         if "name" in values:
-            _refuse_taken(connection, values["name"], but=dataset_id)
+            names.refuse_taken(connection, values["name"], but=dataset_id)
         _touch(connection, dataset_id, **values)
         audit.record(connection, actor, "dataset.update", f"dataset {dataset_id}", values)
 
@@ -285,7 +283,7 @@ def restore(wb: Workbench, actor: auth.User, dataset_id: int) -> Dataset:
         row = _locked(connection, dataset_id, deleted=True)
         if row.deleted_at is None:
             return
-        _refuse_taken(connection, row.name)
+        names.refuse_taken(connection, row.name)
         _touch(connection, dataset_id, deleted_at=None)
         audit.record(connection, actor, "dataset.restore", f"dataset {dataset_id}")
 
@@ -394,13 +392,6 @@ def _touch(connection: sa.Connection, dataset_id: int, **values: Any) -> None:
     )
 
 
-def _refuse_taken(connection: sa.Connection, name: str, but: int | None = None) -> None:
-    # Compared here, not in SQL: the two backends fold the case of letters beyond ASCII differently.
-    rows = connection.execute(sa.select(_D.id, _D.name).where(_D.deleted_at.is_(None)))
-    if any(row.name.casefold() == name.casefold() and row.id != but for row in rows):
-        raise Conflict("There is a dataset named “{name}” already; choose another name.", name=name)
-
-
 def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any, Any, Any]) -> Conflict:
     person = connection.execute(sa.select(users.c.name).where(users.c.id == newest.created_by)).scalar()
     return Conflict(
@@ -409,29 +400,6 @@ def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any, Any, An
         number=newest.number,
         person=person or "?",
     )
-
-
-def _name(name: str) -> str:
-    name = normal(name)
-    match name_problem(name, MAX_NAME):
-        case "empty":
-            raise InvalidInput("The dataset's name is empty; type at least one character.")
-        case "long":
-            raise InvalidInput(
-                "The dataset's name has {n} characters; use at most {limit}.", n=len(name), limit=MAX_NAME
-            )
-        case "control":
-            raise InvalidInput("The dataset's name has a control character or line break in it; remove it.")
-    return name
-
-
-def _description(text: str) -> str:
-    text = storable.check("description", normal(text))
-    if len(text) > MAX_DESCRIPTION:
-        raise InvalidInput(
-            "The description has {n} characters; use at most {limit}.", n=len(text), limit=MAX_DESCRIPTION
-        )
-    return text
 
 
 def _no_dataset(dataset_id: int) -> NotFound:

@@ -243,6 +243,13 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     assert "there are 2" in refused(people.post(BASE, files=two), 422)
     assert "too long" in refused(sent(people, table(3), "b.csv", description="x" * 70_000), 422)
     assert "has 10001 characters" in refused(sent(people, table(3), "b.csv", description="x" * 10_001), 422)
+    part = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="b.csv"\r\n\r\n'
+        + table(3)
+        + b"\r\n--b\r\n"
+    )
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert "cut short" in refused(people.post(BASE, content=part, headers=form), 422)
     assert "An upload can have 4 MB" in refused(sent(people, b"x" * (5 * MIB)), 413)
     assert "add up to 1.2" in refused(people.post(f"{one}/split", json={"ratios": [0.8, 0.2, 0.2]}), 422)
     refused(people.post(f"{one}/split", json={"ratios": [0.8, 0.1, 0.1], "luck": 1}), 422)
