@@ -30,7 +30,7 @@ from api.dataset_shapes import (
 )
 from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.router import Router
-from core.datasets import diff, exports, splitting, statistics, store, uploads
+from core.datasets import access, diff, exports, splitting, statistics, store, uploads
 from core.errors import InvalidInput
 from core.texts import formats, writing
 from core.texts.mapping import Columns
@@ -150,7 +150,7 @@ def get_stats(wb: Bench, user: Viewer, dataset_id: Id, version: Number = None) -
 @router.get("/{dataset_id}/statistics")
 def get_statistics(wb: Bench, user: Viewer, dataset_id: Id, version: Number = None) -> StatisticsOut:
     """Lengths in characters and tokens with their distributions, and example rows."""
-    which = store.version(wb, dataset_id, version)
+    which = access.readable(wb, user, dataset_id, version)
     return StatisticsOut.of(which, statistics.examples(wb, which))
 
 
@@ -166,7 +166,7 @@ def list_rows(
     search: Search = "",
 ) -> RowsOut:
     """Rows by id; `search` looks into all texts and columns."""
-    which = store.version(wb, dataset_id, version)
+    which = access.readable(wb, user, dataset_id, version)
     found = store.page(wb, which, split=split, search=search, offset=(page - 1) * page_size, limit=page_size)
     return RowsOut.of(found, which, page, page_size)
 
@@ -180,7 +180,7 @@ def get_diff(
     b: Annotated[int, Query(ge=1, le=2**31 - 1)],
 ) -> DiffOut:
     """What became of the rows from version `a` to version `b`."""
-    first, second = (store.version(wb, dataset_id, number) for number in (a, b))
+    first, second = (access.readable(wb, user, dataset_id, number) for number in (a, b))
     return DiffOut.of(a, b, diff.diff(wb, first, second))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth, splits, workbench
-from core.datasets import exports, splitting, store, uploads
+from core.datasets import access, exports, splitting, store, uploads
 from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -204,11 +204,14 @@ def head() -> None:
 
 head()
 part = frame.choice("part", PARTS, _("Part"), default="quality", hide_label=True)
+if part != "versions":
+    with frame.refusals(end=True):
+        access.readable(wb, me, dataset.id, version.number)
 if part == "rows":
     text_rows.draw(wb, me, dataset, version)
 elif part == "figures":
     text_figures.draw(wb, dataset, version)
 elif part == "versions":
-    text_versions.draw(wb, dataset)
+    text_versions.draw(wb, me, dataset)
 else:
     text_quality.draw(wb, me, dataset, version)

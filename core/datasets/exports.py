@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from core import audit, auth
-from core.datasets import store
+from core.datasets import access, store
 from core.datasets.store import Dataset, Version
 from core.errors import InvalidInput
 from core.texts import formats, rowfile, rowpages, writing
@@ -67,7 +67,7 @@ def export(
             "The shape “{shape}” is not one of: {all}.", shape=shown(shape), all=", ".join(formats.OUTPUTS)
         )
     dataset = store.get(wb, dataset_id)
-    version = store.version(wb, dataset_id, number)
+    version = access.readable(wb, actor, dataset_id, number)
     rows = _Rows(wb, version, split)
     file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by who has the export)
     try:

@@ -239,12 +239,14 @@ def refuse(error: VeritrainError) -> None:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Within: a refusal of core becomes a banner and the screen goes on."""
+def refusals(*, end: bool = False) -> Iterator[None]:
+    """Within: a refusal of core becomes a banner and the screen goes on, or ends there."""
     try:
         yield
     except VeritrainError as error:
         refuse(error)
+        if end:
+            st.stop()
 
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-!|~$:"})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.datasets import diff, store
+from core import auth
+from core.datasets import access, diff, store
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -40,7 +41,7 @@ def changed(version: Version) -> str:
     return ", ".join(text.format(n=f"{n:,}") for text, n in parts if n)
 
 
-def draw(wb: Workbench, dataset: Dataset) -> None:
+def draw(wb: Workbench, me: auth.User, dataset: Dataset) -> None:
     versions = store.versions(wb, dataset.id)
     names = kinds()
     for version in versions:
@@ -60,10 +61,10 @@ def draw(wb: Workbench, dataset: Dataset) -> None:
                 hash=version.hash))  # fmt: skip
     if len(versions) > 1:
         st.subheader(_("Compare"), anchor=False)
-        _compare(wb, dataset, versions)
+        _compare(wb, me, dataset, versions)
 
 
-def _compare(wb: Workbench, dataset: Dataset, versions: list[Version]) -> None:
+def _compare(wb: Workbench, me: auth.User, dataset: Dataset, versions: list[Version]) -> None:
     by_number = {version.number: version for version in versions}
     newest = versions[0].number
     with st.container(horizontal=True, key="compare-two"):
@@ -73,7 +74,9 @@ def _compare(wb: Workbench, dataset: Dataset, versions: list[Version]) -> None:
         b = st.selectbox(
             _("To version"), list(by_number), 0, key="to-version", help=_("The later state."), width=160
         )
-    found = diff.diff(wb, by_number[a or newest], by_number[b or newest])
+    with frame.refusals(end=True):
+        pair = [access.readable(wb, me, dataset.id, number or newest) for number in (a, b)]
+    found = diff.diff(wb, *pair)
     counts = found.counts
     if not any(counts.values()):
         st.caption(_("They are the same, row by row."))
