@@ -65,9 +65,9 @@ def judge(counts: Counts, rules: Rules) -> Gate:
     share = counts.copies / n
     return Gate(
         (
-            _most("leakage", counts.leaks, rules.most_leaks, 30, counts.leaks / n),
-            _most("conflicts", counts.conflicts, rules.most_conflicts, 20, counts.conflicts / n),
-            _most("copies", share, rules.most_twins, 15, share),
+            most("leakage", counts.leaks, rules.most_leaks, 30, counts.leaks / n),
+            most("conflicts", counts.conflicts, rules.most_conflicts, 20, counts.conflicts / n),
+            most("copies", share, rules.most_twins, 15, share),
             Line(
                 "per-label",
                 counts.fewest >= rules.least_per_label,
@@ -76,13 +76,13 @@ def judge(counts: Counts, rules: Rules) -> Gate:
                 15,
                 min(1.0, counts.fewest / rules.least_per_label) if rules.least_per_label else 1.0,
             ),
-            _most("unreadable", counts.unreadable, rules.most_unreadable, 10, counts.unreadable / n),
-            _most("unchecked", counts.unchecked, 0, 10, counts.unchecked / n),
+            most("unreadable", counts.unreadable, rules.most_unreadable, 10, counts.unreadable / n),
+            most("unchecked", counts.unchecked, 0, 10, counts.unchecked / n),
         )
     )
 
 
-def _most(name: str, value: float, limit: float, weight: int, share: float) -> Line:
+def most(name: str, value: float, limit: float, weight: int, share: float) -> Line:
     """A line that asks for at most `limit`. One that fails keeps at most half its points."""
     passed = value <= limit
     return Line(name, passed, value, limit, weight, 1.0 if passed else 0.5 * max(0.0, 1 - share))

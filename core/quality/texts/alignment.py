@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.i18n import N_
 from core.quality.texts import lexicon
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
 from core.quality.texts.shingles import normal
@@ -21,7 +22,7 @@ That binds where few are wrong; else as many are called shuffled as are estimate
 English and Japanese pairs with a quarter shuffled: see benchmarks/text_quality.py.
 """
 LEAST_PAIRS = 1_000
-"""Fewer teach no lexicon."""
+"""Fewer teach no lexicon; TOO_FEW says the number."""
 LEAST_SEPARATION = 0.8
 """Chance that a pair beats a chance pair, below which the lexicon has learnt nothing useful."""
 MOST_WRONG = 0.9
@@ -30,14 +31,25 @@ LENGTH_FACTOR = 3.0
 LENGTH_SPREADS = 5.0
 """A length is odd where it is beyond this factor of the usual ratio, and beyond so many spreads."""
 
-TOO_FEW = "Not checked: whether the pairs belong together; that takes {n} pairs and more."
-UNLEARNT = (
+TOO_FEW = N_("Not checked: whether the pairs belong together; that takes 1,000 pairs and more.")
+UNLEARNT = N_(
     "Not checked: whether the pairs belong together; their words hardly go together at all, or are too few."
+)
+BY_WORDS = N_(
+    "Pairs are told apart by which words go together in this data; no model that knows what they mean is here."
 )
 
 
 @dataclass(frozen=True)
 class Alignment(Result):
+    pairs: int = 0
+    """Records with a source and a target."""
+
+    @property
+    def learnt(self) -> bool | None:
+        """Whether it can be told which pairs belong together; None where they are too few to learn from."""
+        return None if self.pairs < LEAST_PAIRS else UNLEARNT not in self.not_checked
+
     @property
     def aligned(self) -> float:
         """Share of the pairs without a severe finding, 0–1: what the gate asks for."""
@@ -56,13 +68,17 @@ def check(records: Sequence[Record]) -> Alignment:
     untranslated = np.array([_same(s, t) for s, t in zip(sources, targets, strict=True)], bool)
     for row in np.flatnonzero(untranslated):
         findings.append(
-            Finding(places[row], "output", "untranslated", SEVERE, "Source and target are the same text.")
+            Finding(places[row], "output", "untranslated", SEVERE, N_("Source and target are the same text."))
         )
     shuffled, said = _shuffled(sources, targets)
     for row in np.flatnonzero(shuffled & ~untranslated):
         findings.append(
             Finding(
-                places[row], "output", "misaligned", SEVERE, "The target is not a translation of its source."
+                places[row],
+                "output",
+                "misaligned",
+                SEVERE,
+                N_("The target is not a translation of its source."),
             )
         )
     for row in np.flatnonzero(odd_lengths(sources, targets) & ~shuffled):
@@ -72,14 +88,14 @@ def check(records: Sequence[Record]) -> Alignment:
                 "output",
                 "length-ratio",
                 HINT,
-                "The target is much longer or shorter than usual for its source.",
+                N_("The target is much longer or shorter than usual for its source."),
             )
         )
     for number, source, target in zip(places, sources, targets, strict=True):
         for kind, message in _lost(source, target):
             findings.append(Finding(number, "output", kind, NOTABLE, message))
     findings.sort(key=lambda finding: finding.record)
-    return Alignment(findings, len(records), said)
+    return Alignment(findings, len(records), said, pairs=len(places))
 
 
 def shuffled(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_]:
@@ -90,7 +106,7 @@ def shuffled(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_
 def _shuffled(sources: Sequence[str], targets: Sequence[str]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     none = np.zeros(len(sources), bool)
     if len(sources) < LEAST_PAIRS:
-        return none, (TOO_FEW.format(n=LEAST_PAIRS),) if len(sources) else ()
+        return none, (TOO_FEW,) if len(sources) else ()
     scores = lexicon.scores(sources, targets)
     chance, own = np.sort(scores.chance), scores.own
     wrong = wrong_share(own, chance)
@@ -102,7 +118,7 @@ def _shuffled(sources: Sequence[str], targets: Sequence[str]) -> tuple[NDArray[n
     called = np.arange(1, len(own) + 1)
     expected = wrong * len(own) * np.searchsorted(chance, order, side="right") / len(chance)
     good = np.flatnonzero((expected >= (1 - FDR) * called) & (called <= wrong * len(own)))
-    return (own <= order[good[-1]]) if len(good) else none, ()
+    return (own <= order[good[-1]]) if len(good) else none, (BY_WORDS,)
 
 
 def wrong_share(own: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
@@ -134,14 +150,14 @@ def _lost(source: str, target: str) -> list[tuple[str, str]]:
     """What has to be carried over word by word and was not: (kind, message)."""
     found = []
     if set(_URL.findall(source)) != set(_URL.findall(target)):
-        found.append(("lost-link", "A link or address stands on one side only."))
+        found.append(("lost-link", N_("A link or address stands on one side only.")))
     if sorted(_MARK.findall(source)) != sorted(_MARK.findall(target)):
-        found.append(("lost-mark", "A placeholder or tag stands on one side only."))
+        found.append(("lost-mark", N_("A placeholder or tag stands on one side only.")))
     ours, theirs = _numbers(source), _numbers(target)
     if ours != theirs and (
         (ours and theirs and not ours & theirs) or (_long(ours - theirs) and not _NUMERALS.search(target))
     ):
-        found.append(("lost-number", "A number of the source is not in the target."))
+        found.append(("lost-number", N_("A number of the source is not in the target.")))
     return found
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from core.i18n import N_
 from core.quality.texts.findings import HINT, NOTABLE, Finding, Result
 from core.texts.records import ASSISTANT, Record, field_name
 
-BY_PATTERNS = (
+BY_PATTERNS = N_(
     "Refusals, insults and injections are found by lists of phrases in English, Japanese and Korean; "
     "other wording is not seen."
 )
@@ -56,13 +57,13 @@ def check(records: Sequence[Record]) -> Result:
         for place, turn in enumerate(record.turns):
             name = field_name(record, place)
             if turn.role == ASSISTANT and _REFUSAL.search(turn.content):
-                said = "“{field}” sounds like a refusal; a model that learns from it refuses more often."
+                said = N_("“{field}” sounds like a refusal; a model that learns from it refuses more often.")
                 findings.append(Finding(number, name, "refusal", NOTABLE, said, {"field": name}))
         for name, text in texts.items():
             if _TOXIC.search(text):
-                said = "“{field}” holds an insult or a threat."
+                said = N_("“{field}” holds an insult or a threat.")
                 findings.append(Finding(number, name, "toxic", NOTABLE, said, {"field": name}))
             if _INJECTION.search(text):
-                said = "“{field}” holds a phrase that tries to command a model."
+                said = N_("“{field}” holds a phrase that tries to command a model.")
                 findings.append(Finding(number, name, "injection", HINT, said, {"field": name}))
     return Result(findings, len(records), (BY_PATTERNS,))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rensa import RMinHash
 
 from core.errors import InvalidInput
+from core.i18n import N_
 from core.quality.texts.findings import NOTABLE, Finding, Result
 from core.quality.texts.shingles import Shingles, mixed, shingled
 from core.texts.records import Record
@@ -33,14 +34,17 @@ class Copies(Result):
 
 def exact(records: Sequence[Record]) -> Copies:
     """Records whose texts are equal without case, width, punctuation and white space."""
-    made = shingled([record.whole() for record in records])
-    return _copies(records, clusters_of(_equal(made)), "copy", "The same text as in line {line}.")
+    roots = _equal(shingled([record.whole() for record in records]))
+    return _copies(records, clusters_of(roots), roots)
 
 
 def near(records: Sequence[Record], threshold: float = THRESHOLD) -> Copies:
-    """Records whose shingles overlap by `threshold` (Jaccard) at least, equal ones included."""
-    found = near_clusters([record.whole() for record in records], threshold)
-    return _copies(records, found, "near-copy", "Nearly the same text as in line {line}.")
+    """Records whose shingles overlap by `threshold` (Jaccard) at least.
+
+    One that is equal to an earlier one is a “copy”, another a “near-copy”. Raises InvalidInput.
+    """
+    made = shingled([record.whole() for record in records])
+    return _copies(records, _near(made, threshold), _equal(made))
 
 
 def near_clusters(texts: Sequence[str], threshold: float = THRESHOLD) -> list[tuple[int, ...]]:
@@ -49,11 +53,14 @@ def near_clusters(texts: Sequence[str], threshold: float = THRESHOLD) -> list[tu
     Candidates come from banded MinHash signatures (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3),
     so that a pair at the threshold is missed with a chance of 1 − SURE at most. Raises InvalidInput.
     """
+    return _near(shingled(texts), threshold)
+
+
+def _near(made: Shingles, threshold: float) -> list[tuple[int, ...]]:
     if not 0.5 <= threshold <= 1:
         raise InvalidInput(
             "The threshold must lie between 0.5 and 1; it is {threshold}.", threshold=threshold
         )
-    made = shingled(texts)
     roots = _equal(made)
     rows = np.flatnonzero((roots == np.arange(len(roots))) & (np.diff(made.offsets) > 0))
     jaccard = _Jaccard(made, rows, _signatures(made, rows), threshold)
@@ -74,12 +81,21 @@ def clusters_of(roots: NDArray[np.int64]) -> list[tuple[int, ...]]:
     return sorted(groups)
 
 
-def _copies(records: Sequence[Record], found: list[tuple[int, ...]], kind: str, message: str) -> Copies:
-    findings = [
-        Finding(copy, "", kind, NOTABLE, message, {"line": records[first].line or first + 1, "record": first})
-        for first, *rest in found
-        for copy in rest
-    ]
+SAME = N_("The same text as in line {line}.")
+NEARLY_THE_SAME = N_("Nearly the same text as in line {line}.")
+
+
+def _copies(records: Sequence[Record], found: list[tuple[int, ...]], roots: NDArray[np.int64]) -> Copies:
+    """`roots`: of each record the first one that is equal to it."""
+    findings = []
+    for first, *rest in found:
+        for copy in rest:
+            same = int(roots[copy])
+            kind, message, other = (
+                ("copy", SAME, same) if same != copy else ("near-copy", NEARLY_THE_SAME, first)
+            )
+            fields = {"line": records[other].line or other + 1, "record": other}
+            findings.append(Finding(copy, "", kind, NOTABLE, message, fields))
     return Copies(sorted(findings, key=lambda f: f.record), len(records), clusters=tuple(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.i18n import N_
 from core.quality.texts.findings import NOTABLE, SEVERE, Finding, Result
 from core.texts.records import ASSISTANT, USER, Record, field_name
 
@@ -30,30 +31,26 @@ def _of(number: int, record: Record, longest: int) -> list[Finding]:
         found.append(Finding(number, where, kind, severity, message, {"field": where, **fields}))
 
     if not record.turns:
-        add("", "no-turns", SEVERE, "The conversation has no turns.")
+        add("", "no-turns", SEVERE, N_("The conversation has no turns."))
         return found
     for place, turn in enumerate(record.turns):
         name = field_name(record, place)
         if not turn.content.strip() and not (place == 0 and record.is_pair and record.context.strip()):
-            add(name, "empty", SEVERE, "“{field}” is empty.")
+            add(name, "empty", SEVERE, N_("“{field}” is empty."))
         if turn.role not in ROLES:
-            add(
-                name,
-                "role",
-                NOTABLE,
-                "“{field}” is said by “{role}”, whom no template knows.",
-                role=turn.role[:40],
-            )
+            add(name, "role", NOTABLE, N_("“{field}” is said by somebody whom no template knows."))
     last = len(record.turns) - 1
     if record.turns[last].role != ASSISTANT:
-        add(field_name(record, last), "no-answer", SEVERE, "The conversation does not end with an answer.")
+        add(
+            field_name(record, last), "no-answer", SEVERE, N_("The conversation does not end with an answer.")
+        )
     for place in range(1, len(record.turns)):
         if record.turns[place].role == record.turns[place - 1].role in (USER, ASSISTANT):
             add(
                 field_name(record, place),
                 "order",
                 NOTABLE,
-                "“{field}” is said by the same side as the turn before.",
+                N_("“{field}” is said by the same side as the turn before."),
             )
     length = len(record.system) + len(record.context) + sum(len(turn.content) for turn in record.turns)
     if length > longest:
@@ -61,7 +58,7 @@ def _of(number: int, record: Record, longest: int) -> list[Finding]:
             "",
             "too-long",
             NOTABLE,
-            "{length} characters are more than {longest}.",
+            N_("{length} characters are more than {longest}."),
             length=length,
             longest=longest,
         )

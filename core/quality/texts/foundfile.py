@@ -1,10 +1,15 @@
-"""Pure. The Parquet file that holds what the check of one version of a text dataset found."""
+"""Pure. The two Parquet files of a check of one version of a text dataset: what it found, what it saw."""
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+CHECKS = 1
+"""Raised whenever the checks find something else in the same rows: older files then do not count."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("row_id", pa.int64(), nullable=False),
@@ -22,3 +27,23 @@ SCHEMA = pa.schema(_FIELDS)
 `group`: of copies and leaks, the least row id of those that belong together; NULL for other kinds.
 No text that could be secret is in it.
 """
+
+_TOLD = pa.struct(
+    [pa.field("part", pa.string()), pa.field("where", pa.string()), pa.field("language", pa.string())]
+)
+_SEEN: list[pa.Field[Any]] = [
+    pa.field("hash", pa.string(), nullable=False),
+    pa.field("languages", pa.list_(_TOLD), nullable=False),
+]
+SEEN = pa.schema(_SEEN)
+"""One row a content that was looked at by itself, so that the next check need not do it again.
+
+`languages` is what core.quality.texts.language.told says of it.
+"""
+
+
+def packed(table: pa.Table) -> bytes:
+    """The file of a table; the same rows give the same bytes."""
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from core.i18n import N_
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
 from core.texts.records import Record
 
@@ -49,7 +50,8 @@ def identify(text: str) -> str | None:
     letters = len(_LETTER.findall(text))
     if not letters:
         return None
-    hangul, kana, han = (len(script.findall(text)) for script in (_HANGUL, _KANA, _HAN))
+    scripts = () if text.isascii() else (_HANGUL, _KANA, _HAN)
+    hangul, kana, han = (len(script.findall(text)) for script in scripts) if scripts else (0, 0, 0)
     if hangul * 3 >= letters and hangul >= kana:
         return "ko"
     if kana and (kana + han) * 3 >= letters:
@@ -69,14 +71,27 @@ def _detector() -> Any:
     return LangDetector(LangDetectConfig(model="lite", max_input_length=LOOKED_AT))
 
 
+Told = tuple[str, str, str | None]
+"""Part, field and language of one text."""
+
+
 def check(records: Sequence[Record], expected: Mapping[str, str] | None = None) -> Languages:
     """Texts in another language than expected of their part; by default that is the most frequent one."""
+    return judged([told(record) for record in records], expected)
+
+
+def told(record: Record) -> list[Told]:
+    """The language of each of its texts, None where that says too little."""
+    return [(part, name, identify(text)) for part, name, text in _parts(record)]
+
+
+def judged(records: Sequence[Sequence[Told]], expected: Mapping[str, str] | None = None) -> Languages:
+    """`check` of what `told` said of each record."""
     found: list[tuple[int, str, str, str]] = []
     counts: dict[str, Counter[str]] = {}
     undecided = 0
-    for number, record in enumerate(records):
-        for part, name, text in _parts(record):
-            language = identify(text)
+    for number, texts in enumerate(records):
+        for part, name, language in texts:
             if language is None:
                 undecided += 1
                 continue
@@ -90,7 +105,7 @@ def check(records: Sequence[Record], expected: Mapping[str, str] | None = None) 
             name,
             "language",
             NOTABLE,
-            "“{field}” is in “{language}” where “{expected}” is expected.",
+            N_("“{field}” is in “{language}” where “{expected}” is expected."),
             {"field": name, "language": language, "expected": usual[part]},
         )
         for number, part, name, language in found
@@ -120,9 +135,9 @@ _BROKEN = re.compile("\ufffd|(?:[縺繧繝].?){2}|占쏙옙|锟斤拷|(?:Ã.|â�
 """What is left of UTF-8 that was read as CP932, CP949, GBK or Windows-1252."""
 
 _CHARACTERS = (
-    ("control", NOTABLE, _CONTROL, "“{field}” holds control characters that nobody can see."),
-    ("invisible", HINT, _INVISIBLE, "“{field}” holds invisible characters, such as marks of direction."),
-    ("mixed-script", HINT, _MIXED, "“{field}” has words of Latin and Cyrillic letters together."),
+    ("control", NOTABLE, _CONTROL, N_("“{field}” holds control characters that nobody can see.")),
+    ("invisible", HINT, _INVISIBLE, N_("“{field}” holds invisible characters, such as marks of direction.")),
+    ("mixed-script", HINT, _MIXED, N_("“{field}” has words of Latin and Cyrillic letters together.")),
 )
 
 
@@ -135,7 +150,7 @@ def check_characters(records: Sequence[Record]) -> Result:
                 if pattern.search(text):
                     findings.append(Finding(number, name, kind, severity, message, {"field": name}))
             if not text.isascii() and is_mojibake(text):
-                message = "“{field}” holds text that was read in a wrong encoding."
+                message = N_("“{field}” holds text that was read in a wrong encoding.")
                 findings.append(Finding(number, name, "mojibake", SEVERE, message, {"field": name}))
     return Result(findings, len(records))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.i18n import N_
 from core.quality.texts.findings import SEVERE, Finding, Result
 from core.quality.texts.shingles import shingled
 from core.texts.records import Record
@@ -47,7 +48,7 @@ def check(train: Sequence[Record], test: Sequence[Record]) -> Result:
             "",
             "leakage",
             SEVERE,
-            "Shares a long run of words with the test prompt of line {line}.",
+            N_("Shares a long run of words with the test prompt of line {line}."),
             {"line": test[found[row]].line or found[row] + 1, "test": found[row]},
         )
         for row in sorted(found)

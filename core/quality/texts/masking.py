@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -30,6 +30,8 @@ from core.texts.records import Record, Turn
 KEY_BYTES = 32
 TOKEN_LETTERS = 16
 """Of base32, 80 bits: two values in a billion share a token with a chance below one in a million."""
+
+VEIL = "•••"
 
 Vault = dict[str, str]
 
@@ -52,12 +54,14 @@ class Masker:
     def new_key() -> str:
         return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
-    def mask_text(self, text: str) -> tuple[str, Vault]:
-        """The text with a token in place of each span that `pii.find` knows."""
+    def mask_text(self, text: str, kinds: Collection[str] = pii.KINDS) -> tuple[str, Vault]:
+        """The text with a token in place of each span of these kinds that `pii.find` knows."""
         parts: list[str] = []
         vault: Vault = {}
         end = 0
         for span in pii.find(text):
+            if span.kind not in kinds:
+                continue
             token, sealed = self._token(span.kind, text[span.start : span.end])
             vault[token] = sealed
             parts += text[end : span.start], token
@@ -68,19 +72,19 @@ class Masker:
         """Tokens of the vault turned back; others stay. Raises NotAllowed where the key is another one."""
         return _TOKEN.sub(lambda match: self._open(match.group(), vault), text)
 
-    def mask(self, record: Record) -> tuple[Record, Vault]:
+    def mask(self, record: Record, kinds: Collection[str] = pii.KINDS) -> tuple[Record, Vault]:
         """All texts of the record; its other columns are left as they are."""
         vault: Vault = {}
 
         def masked(text: str) -> str:
-            text, found = self.mask_text(text)
+            text, found = self.mask_text(text, kinds)
             vault.update(found)
             return text
 
-        return _mapped(record, masked), vault
+        return mapped(record, masked), vault
 
     def unmask(self, record: Record, vault: Mapping[str, str]) -> Record:
-        return _mapped(record, lambda text: self.unmask_text(text, vault))
+        return mapped(record, lambda text: self.unmask_text(text, vault))
 
     def _token(self, kind: str, value: str) -> tuple[str, str]:
         digest = hmac.new(self._name, f"{kind}\0{value}".encode(), hashlib.sha256).digest()
@@ -99,6 +103,22 @@ class Masker:
             ) from None
 
 
-def _mapped(record: Record, change: Callable[[str], str]) -> Record:
+def tokens(record: Record) -> list[str]:
+    """The tokens that stand in its texts, each once."""
+    return list(dict.fromkeys(token for _, text in record.texts() for token in _TOKEN.findall(text)))
+
+
+def veiled(text: str) -> str:
+    """The text without its personal data, for eyes that need not see it; nothing turns it back."""
+    parts: list[str] = []
+    end = 0
+    for span in pii.find(text):
+        parts += text[end : span.start], VEIL
+        end = span.end
+    return "".join((*parts, text[end:]))
+
+
+def mapped(record: Record, change: Callable[[str], str]) -> Record:
+    """The record with `change` done to each of its texts."""
     turns = tuple(Turn(turn.role, change(turn.content)) for turn in record.turns)
     return Record(turns, change(record.context), change(record.system), record.extra, record.line)

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from core.i18n import N_
 from core.quality.texts.findings import SEVERE, Finding, Result
 from core.quality.texts.identifiers import emails, ibans, ip6, keys
 from core.quality.texts.numbers import Found, numbers
@@ -18,16 +19,16 @@ from core.texts.records import Record
 
 KINDS = ("key", "email", "iban", "card", "resident-number", "my-number", "ip", "phone")
 MESSAGES = {
-    "email": "An e-mail address in “{field}”.",
-    "phone": "A phone number in “{field}”.",
-    "resident-number": "A Korean resident registration number in “{field}”.",
-    "my-number": "A Japanese My Number in “{field}”.",
-    "card": "A payment card number in “{field}”.",
-    "ip": "An IP address in “{field}”.",
-    "iban": "A bank account number (IBAN) in “{field}”.",
-    "key": "A key or token for a computer in “{field}”.",
+    "email": N_("An e-mail address in “{field}”."),
+    "phone": N_("A phone number in “{field}”."),
+    "resident-number": N_("A Korean resident registration number in “{field}”."),
+    "my-number": N_("A Japanese My Number in “{field}”."),
+    "card": N_("A payment card number in “{field}”."),
+    "ip": N_("An IP address in “{field}”."),
+    "iban": N_("A bank account number (IBAN) in “{field}”."),
+    "key": N_("A key or token for a computer in “{field}”."),
 }
-NOT_CHECKED = (
+NOT_CHECKED = N_(
     "Not checked: names and postal addresses of people, and passwords; no model that finds them is here."
 )
 
