@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from core import events, registry, runs, serving, suggestion_jobs
 from core.ab import trials
 from core.aliases import Aliases
+from core.datasets import check_jobs as text_checks
 from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
 from core.events import ENDED, Event, Status, Type
@@ -110,6 +111,7 @@ class Collector:
             self._watch.turn()
             suggestion_jobs.tend(self.wb)
             check_jobs.tend(self.wb)
+            text_checks.tend(self.wb)
             serving.sync(self.wb)
             self._aside("aliases", self._aliases.turn)
         if time.monotonic() - self._guarded >= GUARD_SECONDS:

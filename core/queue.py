@@ -21,8 +21,12 @@ TRAIN, LIGHT = "train", "light"
 """Two queues, so that what takes a minute does not wait for trainings that take days."""
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
-OTHER_ENTRIES = {"suggest": "jobs.suggest.run", "check": "jobs.check.run"}
-LIGHT_KINDS = frozenset({"check"})
+OTHER_ENTRIES = {
+    "suggest": "jobs.suggest.run",
+    "check": "jobs.check.run",
+    "text-check": "jobs.check_texts.run",
+}
+LIGHT_KINDS = frozenset({"check", "text-check"})
 """Kinds of jobs that need neither a model nor an accelerator."""
 NO_TIMEOUT = -1
 """Trainings take as long as they take; RQ's default would end them after 180 s."""

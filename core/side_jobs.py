@@ -18,12 +18,16 @@ DONE: sa.ColumnElement[str | None] = sa.type_coerce(
 """What became of a result: applied, superseded or failed; NULL until then."""
 
 
-def row(kind: str, run_id: int, theme_id: int, created_by: int) -> dict[str, Any]:
+SUBJECT = {"text-check": "dataset_id"}
+"""The column that says what a kind of job is about, where that is no theme."""
+
+
+def row(kind: str, run_id: int, subject_id: int, created_by: int) -> dict[str, Any]:
     """Columns of a job that starts; the specification and RQ's job id are the caller's."""
     return {
         "id": run_id,
         "kind": kind,
-        "theme_id": theme_id,
+        SUBJECT.get(kind, "theme_id"): subject_id,
         "status": Status.QUEUED.value,
         "attempt": 1,
         "created_by": created_by,
@@ -32,18 +36,23 @@ def row(kind: str, run_id: int, theme_id: int, created_by: int) -> dict[str, Any
     }
 
 
-def unfinished(kind: str, theme_id: int) -> tuple[sa.ColumnElement[bool], ...]:
+def about(kind: str, subject_id: int) -> sa.ColumnElement[bool]:
+    """The jobs of a kind about one theme or dataset."""
     column = finetuning_jobs.c
+    return sa.and_(column.kind == kind, column[SUBJECT.get(kind, "theme_id")] == subject_id)
+
+
+def unfinished(kind: str, subject_id: int) -> tuple[sa.ColumnElement[bool], ...]:
     ended = [status.value for status in ENDED]
-    return column.kind == kind, column.theme_id == theme_id, column.status.not_in(ended)
+    return about(kind, subject_id), finetuning_jobs.c.status.not_in(ended)
 
 
-def going(kind: str, theme_id: int) -> sa.Select[tuple[int]]:
+def going(kind: str, subject_id: int) -> sa.Select[tuple[int]]:
     """Jobs that have not ended, or whose result is not applied yet."""
     column = finetuning_jobs.c
-    of_kind, theme, waiting = unfinished(kind, theme_id)
+    subject, waiting = unfinished(kind, subject_id)
     pending = sa.and_(column.result.is_not(None), DONE.is_(None))
-    return sa.select(column.id).where(of_kind, theme, sa.or_(waiting, pending)).order_by(column.id)
+    return sa.select(column.id).where(subject, sa.or_(waiting, pending)).order_by(column.id)
 
 
 def to_apply(wb: Workbench, kind: str) -> list[Any]:
@@ -54,28 +63,25 @@ def to_apply(wb: Workbench, kind: str) -> list[Any]:
         return list(connection.execute(query.order_by(column.id)).mappings())
 
 
-def newest(connection: sa.Connection, kind: str, theme_id: int) -> Any | None:
-    """The row of the theme's newest job of the kind."""
-    column = finetuning_jobs.c
-    query = sa.select(finetuning_jobs).where(column.kind == kind, column.theme_id == theme_id)
-    return connection.execute(query.order_by(column.id.desc()).limit(1)).mappings().first()
+def newest(connection: sa.Connection, kind: str, subject_id: int) -> Any | None:
+    """The row of the subject's newest job of the kind."""
+    query = sa.select(finetuning_jobs).where(about(kind, subject_id))
+    return connection.execute(query.order_by(finetuning_jobs.c.id.desc()).limit(1)).mappings().first()
 
 
-def newest_applied(connection: sa.Connection, kind: str, theme_id: int) -> dict[str, Any] | None:
-    """Result of the theme's newest job of the kind that was applied."""
+def newest_applied(connection: sa.Connection, kind: str, subject_id: int) -> dict[str, Any] | None:
+    """Result of the subject's newest job of the kind that was applied."""
     column = finetuning_jobs.c
-    query = sa.select(column.result).where(
-        column.kind == kind, column.theme_id == theme_id, DONE == "applied"
-    )
+    query = sa.select(column.result).where(about(kind, subject_id), DONE == "applied")
     result: dict[str, Any] | None = connection.execute(query.order_by(column.id.desc()).limit(1)).scalar()
     return result
 
 
-def cancel(wb: Workbench, actor: auth.User, kind: str, theme_id: int) -> None:
-    """Stop the theme's jobs of the kind that have not ended. Raises NotAllowed, Unavailable without the queue."""
+def cancel(wb: Workbench, actor: auth.User, kind: str, subject_id: int) -> None:
+    """Stop the subject's jobs of the kind that have not ended. Raises NotAllowed, Unavailable without the queue."""
     auth.require(actor, auth.LABELER)
     column = finetuning_jobs.c
-    query = sa.select(column.id, column.rq_job_id).where(*unfinished(kind, theme_id))
+    query = sa.select(column.id, column.rq_job_id).where(*unfinished(kind, subject_id))
     with wb.db.read() as connection:
         rows = connection.execute(query).all()
     for found in rows:

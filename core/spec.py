@@ -78,8 +78,27 @@ class CheckSpec(_Frozen):
     created_by: str
 
 
-JobSpec = RunSpec | SuggestSpec | CheckSpec
-_KINDS: Mapping[str, type[JobSpec]] = {"suggest": SuggestSpec, "check": CheckSpec}
+class TextCheckSpec(_Frozen):
+    """One job that checks a version of a text dataset."""
+
+    run_id: int
+    kind: Literal["text-check"]
+    dataset_id: int
+    version_id: int
+    rows: str  # key in the file store, see core.texts.rowfile
+    shape: str
+    rules: dict[str, Any]  # core.quality.texts.rules.Rules
+    before: tuple[str, str] | None  # findings and contents that an earlier check saw, keys in the file store
+    code: CodeVersion | None
+    created_by: str
+
+
+JobSpec = RunSpec | SuggestSpec | CheckSpec | TextCheckSpec
+_KINDS: Mapping[str, type[JobSpec]] = {
+    "suggest": SuggestSpec,
+    "check": CheckSpec,
+    "text-check": TextCheckSpec,
+}
 
 
 def job_spec(raw: Mapping[str, Any]) -> JobSpec:
