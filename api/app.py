@@ -8,6 +8,7 @@ from fastapi_offline import FastAPIOffline
 from api import (
     ab,
     auth,
+    dataset_quality,
     datasets,
     duels,
     exports,
@@ -39,6 +40,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     teamwork.router,
     overview.router,
     quality.router,
+    dataset_quality.router,
     datasets.router,
     training.router,
     models.router,
