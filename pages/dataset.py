@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import auth, splits, workbench
 from core.datasets import access, exports, splitting, store, uploads
+from core.datasets import names as naming
 from core.errors import NotFound
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -158,7 +159,7 @@ def download() -> None:
 def rename() -> None:
     with st.form("rename-dataset", border=False):
         name = st.text_input(
-            _("Name"), dataset.name, max_chars=store.MAX_NAME, help=_("What the dataset is called here.")
+            _("Name"), dataset.name, max_chars=naming.MAX_NAME, help=_("What the dataset is called here.")
         )
         description = st.text_area(
             _("Description"),

@@ -7,7 +7,7 @@ from pathlib import PurePath
 import streamlit as st
 
 from core import auth
-from core.datasets import store, uploads
+from core.datasets import names, store, uploads
 from core.datasets.store import Dataset
 from core.i18n import gettext as _
 from core.i18n import ngettext
@@ -37,12 +37,12 @@ def take_in() -> None:
     if chosen is None:
         return
     # A file's own name is a good first name: without folders and the two possible endings.
-    proposal = PurePath(chosen.file.name).name.removesuffix(".gz").rsplit(".", 1)[0][: store.MAX_NAME]
+    proposal = PurePath(chosen.file.name).name.removesuffix(".gz").rsplit(".", 1)[0][: names.MAX_NAME]
     with st.container(horizontal=True, vertical_alignment="bottom", key="name-texts"):
         name = st.text_input(
             _("Name"),
             proposal,
-            max_chars=store.MAX_NAME,
+            max_chars=names.MAX_NAME,
             key=f"name-{chosen.file.file_id}",
             help=_("What the dataset is called here."),
         )

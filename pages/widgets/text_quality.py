@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import streamlit as st
+
+from core import auth
+from core.datasets import check_jobs, decisions, findings, repair, store, uploads
 from core.datasets.findings import Standing
+from core.datasets.store import Dataset, Version
+from core.errors import VeritrainError
+from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.quality.texts import gate
+from core.quality.texts.findings import HINT, NOTABLE, SEVERE
 from core.quality.texts.kinds import (
     CLEAN,
     COPIES,
@@ -17,15 +26,6 @@ from core.quality.texts.kinds import (
     meaning,
     title,
 )
-
-from core import auth
-from core.datasets import check_jobs, decisions, findings, repair, store, uploads
-from core.datasets.store import Dataset, Version
-from core.errors import VeritrainError
-from core.i18n import gettext as _
-from core.i18n import ngettext
-from core.quality.texts import gate
-from core.quality.texts.findings import HINT, NOTABLE, SEVERE
 from core.workbench import Workbench
 from pages.widgets import frame, text_rows, text_rules, text_upload
 from pages.widgets.runs import when

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
-from core.quality.texts.kinds import KINDS, title
 
 from core import auth
 from core.datasets import findings, repair, store, vault
@@ -13,6 +12,7 @@ from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality.texts import masking
+from core.quality.texts.kinds import KINDS, title
 from core.texts.records import ASSISTANT, USER, Record, field_name
 from core.texts.rowfile import DataRow
 from core.texts.rowpages import NO_SPLIT

@@ -7,13 +7,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
-from core.datasets.findings import Standing
-from core.quality.texts.kinds import KINDS, title
 
 from core import auth
 from core.datasets import decisions, findings, permits
+from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
+from core.quality.texts.kinds import KINDS, title
 from core.workbench import Workbench
 from pages.widgets import charts, frame
 

@@ -39,7 +39,9 @@ def lines() -> Iterator[str]:
     ]
     yield from map(json.dumps, good)
     yield from (json.dumps(good[0]) for _ in range(8))
-    yield json.dumps({"question": "Whom shall I ask about the keys to the store room?", "answer": f"Write to {SECRET}."})
+    yield json.dumps(
+        {"question": "Whom shall I ask about the keys to the store room?", "answer": f"Write to {SECRET}."}
+    )
     yield json.dumps({"question": "Who has seen the blue ladder of the second floor?", "answer": ""})
     yield '{"question": "torn'
 

@@ -129,7 +129,9 @@ def advice(line: Line, counts: Counts) -> str:
         return _("Look at some pairs; if they are right, set the share that is asked for to 0.")
     return {
         "leakage": _("Press “Remove what leaks”: rows of the test stay."),
-        "personal": _("Press “Mask all personal data”: each value becomes a token that only an administrator can turn back."),
+        "personal": _(
+            "Press “Mask all personal data”: each value becomes a token that only an administrator can turn back."
+        ),
         "alignment": _("Look at the pairs that are no translations and remove them."),
         "copies": _("Press “Keep one of each”."),
         "language": _("Look at the texts in other languages; remove them, or call them fine."),
