@@ -147,7 +147,7 @@ def _broken(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing) 
                 f":red-badge[{_('severe')}] **{_('Rows of the file that cannot be read')}** · {standing.broken:,}",
                 width="stretch",
             )
-            if me.may(auth.TRAINER) and st.button(
+            if me.may(auth.LABELER) and st.button(
                 _("Leave them out"), key="leave-out", help=_("The log remembers who said so.")
             ):
                 with frame.refusals():
