@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import stat
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -19,6 +21,7 @@ from core.texts.records import Record, Turn
 from core.texts.rowfile import DataRow
 from core.workbench import Workbench
 from tests.core.datasets.checking import GOOD, checked, failed, looked_at, made, standing
+from tests.core.quality.test_text_alignment import HANGUL, corpus, shuffle
 
 ADDRESS = "taro.yamada@mail.example.com"
 PERSONAL = Record.pair("Please write to me at the office", f"My address is {ADDRESS}, thank you.")
@@ -90,6 +93,29 @@ def test_of_copies_the_tested_one_stays_then_the_first_or_the_longest(
     assert checked(wb, labeler, dataset.id, settings).gate.passed
 
 
+def test_shuffled_lines_and_copies_fail_the_gate_on_exactly_these_lines_until_they_are_repaired(
+    wb_duckdb: Workbench, labeler: auth.User, settings: Settings
+) -> None:
+    n = 1_500
+    sources, right = corpus(n, letters=HANGUL)
+    targets, wrong = shuffle(right, 0.25)
+    pairs = [Record.pair(source, target) for source, target in zip(sources, targets, strict=True)]
+    copies = random.Random(0).sample(pairs, int(0.3 * n))
+    dataset = made(wb_duckdb, labeler, *pairs, *copies, shape="parallel")
+    found = checked(wb_duckdb, labeler, dataset.id, settings)
+    assert failed(found) == {"alignment", "copies"}
+    assert looked_at(wb_duckdb, dataset.id) == n
+    assert findings.rows(wb_duckdb, found.version, "copy") == list(range(n + 1, n + len(copies) + 1))
+    called = {row_id - 1 for row_id in findings.rows(wb_duckdb, found.version, "misaligned") if row_id <= n}
+    planted = set(np.flatnonzero(wrong).tolist())
+    assert len(called & planted) >= 0.9 * max(len(called), len(planted))
+    repair.apply(wb_duckdb, labeler, dataset.id, "copies")
+    repair.apply(wb_duckdb, labeler, dataset.id, "remove", "misaligned")
+    after = checked(wb_duckdb, labeler, dataset.id, settings)
+    assert after.gate.passed and after.counts is not None and after.counts.pairs == n - len(called)
+    assert looked_at(wb_duckdb, dataset.id) == 0
+
+
 def test_copies_that_somebody_wants_stay(
     wb: Workbench, labeler: auth.User, trainer: auth.User, settings: Settings
 ) -> None:
@@ -148,6 +174,11 @@ def test_masked_is_masked_the_same_everywhere_and_only_an_administrator_turns_it
         seen = connection.execute(sa.select(log.user_name, log.detail).where(log.action == "dataset.unmask"))
         [(name, detail)] = seen.all()
     assert (name, detail) == ("admin", {"row": 5, "version": 2, "tokens": [token]})
+    # what is masked now, an old version does not give away
+    vault.check_reader(wb, labeler, store.get(wb, dataset.id).newest)
+    vault.check_reader(wb, admin, dataset.newest)
+    with pytest.raises(NotAllowed, match="Version 2 masked personal data that version 1 still shows"):
+        vault.check_reader(wb, trainer, dataset.newest)
     key = vault.key_path(wb)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600 and stat.S_IMODE(key.parent.stat().st_mode) == 0o700
     # the same value in a later upload becomes the same token; another key opens nothing

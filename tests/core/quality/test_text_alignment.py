@@ -10,6 +10,7 @@ import pytest
 from core.quality.texts import alignment, copies
 from core.texts.records import Record
 
+HANGUL = "".join(map(chr, range(0xAC00, 0xD000, 61)))
 KANA = [chr(c) for c in range(0x3042, 0x3093) if chr(c).isalpha()]
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -22,9 +20,7 @@ from core.quality.texts.rules import Rules, changed
 from core.texts.records import Record, Turn
 from core.texts.rowfile import DataRow, table
 from tests.core.quality.planted_pii import planted
-from tests.core.quality.test_text_alignment import corpus, shuffle
-
-HANGUL = "".join(map(chr, range(0xAC00, 0xD000, 61)))
+from tests.core.quality.test_text_alignment import HANGUL, corpus
 
 
 def rows(*records: Record, splits: str = "") -> pa.Table:
@@ -91,23 +87,14 @@ def test_each_finding_is_of_a_known_kind_and_about_its_row() -> None:
         assert message.format(**json.loads(fields))
 
 
-def test_shuffled_lines_and_copies_fail_the_gate_on_exactly_these_lines() -> None:
-    sources, right = corpus(1_200, letters=HANGUL)
-    targets, wrong = shuffle(right, 0.25)
-    pairs = list(zip(sources, targets, strict=True))
-    pairs += random.Random(0).sample(pairs, 360)
-    checked = run.check(rows(*(Record.pair(a, b) for a, b in pairs)), "parallel", Rules())
-    assert failed(checked) == {"alignment", "copies"}
-    ids, names = (np.array(checked.findings[name].to_pylist()) for name in ("row_id", "kind"))
-    called = set((ids[names == "misaligned"] - 1).tolist()) & set(range(1_200))
-    assert len(called & set(np.flatnonzero(wrong))) / len(called) >= 0.9
-    assert set(ids[names == "copy"].tolist()) == set(range(1_201, 1_561))
-    assert failed(run.check(rows(*map(Record.pair, sources, right)), "parallel", Rules())) == set()
-    # too few to learn from: the line is not there, and a sentence says so
+def test_where_pairs_cannot_be_compared_the_gate_says_so() -> None:
+    sources, targets = corpus(1_000, letters=HANGUL)
+    # too few to learn from: the line is not there
     few = run.check(rows(*map(Record.pair, sources[:20], targets[:20])), "parallel", Rules())
     assert few.summary["pairs"] == 0 and any("1,000 pairs" in said for said in few.summary["not_checked"])
+    assert failed(few) == set()
     # all of them wrong: nothing can be learnt, and that is no PASS
-    chaos = run.check(rows(*map(Record.pair, sources, right[1:] + right[:1])), "parallel", Rules())
+    chaos = run.check(rows(*map(Record.pair, sources, targets[1:] + targets[:1])), "parallel", Rules())
     assert failed(chaos) == {"alignment"}
     counts = tally(chaos.findings, chaos.summary).counts
     line = next(line for line in gate.judge(counts, Rules()).lines if line.name == "alignment")
