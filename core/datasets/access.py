@@ -9,6 +9,7 @@ from core.datasets import store
 from core.datasets.store import Version
 from core.db.text_tables import training_dataset_versions
 from core.errors import NotAllowed
+from core.quality.texts.kinds import MASK
 from core.workbench import Workbench
 
 
@@ -19,20 +20,21 @@ def readable(wb: Workbench, actor: auth.User, dataset_id: int, number: int | Non
     Raises NotAllowed, NotFound.
     """
     version = store.version(wb, dataset_id, number)
-    if not actor.may(auth.ADMIN) and version.number < _masked(wb, dataset_id):
+    if actor.may(auth.ADMIN):
+        return version
+    column = training_dataset_versions.c
+    query = sa.select(sa.func.max(column.number)).where(
+        column.dataset_id == dataset_id,
+        column.number > version.number,
+        sa.literal_column("change ->> 'fix'") == MASK,
+    )
+    with wb.db.read() as connection:
+        masked = connection.execute(query).scalar()
+    if masked is not None:
         raise NotAllowed(
-            "Version {number} still shows personal data that was masked later; ask an administrator, or open the "
-            "newest version.",
+            "Version {masked} masked personal data that version {number} still shows, so only administrators may "
+            "read that one; take version {masked} or a newer one.",
+            masked=masked,
             number=version.number,
         )
     return version
-
-
-def _masked(wb: Workbench, dataset_id: int) -> int:
-    """Number of the newest version that masked personal data; 0 where none did."""
-    column = training_dataset_versions.c
-    query = sa.select(sa.func.max(column.number)).where(
-        column.dataset_id == dataset_id, sa.literal_column("change ->> 'fix'") == "mask"
-    )
-    with wb.db.read() as connection:
-        return int(connection.execute(query).scalar() or 0)

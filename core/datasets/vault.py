@@ -11,11 +11,9 @@ import sqlalchemy as sa
 
 from core import audit, auth
 from core.datasets import store
-from core.datasets.store import Version
 from core.db.engine import relation
-from core.db.text_tables import text_vault, training_dataset_versions
-from core.errors import NotAllowed, NotFound
-from core.quality.texts.kinds import MASK
+from core.db.text_tables import text_vault
+from core.errors import NotFound
 from core.quality.texts.masking import Masker, Vault, tokens
 from core.texts.rowfile import DataRow
 from core.workbench import Workbench
@@ -61,30 +59,6 @@ def put(wb: Workbench, dataset_id: int, vault: Vault) -> None:
             )
 
     wb.db.write(work)
-
-
-def check_reader(wb: Workbench, actor: auth.User, version: Version) -> None:
-    """Whether this person may read the rows of a version: what a later one has masked, administrators alone.
-
-    Raises NotAllowed.
-    """
-    if actor.role == auth.ADMIN:
-        return
-    column = training_dataset_versions.c
-    query = sa.select(sa.func.min(column.number)).where(
-        column.dataset_id == version.dataset_id,
-        column.number > version.number,
-        sa.literal_column("change ->> 'fix'") == MASK,
-    )
-    with wb.db.read() as connection:
-        masked = connection.execute(query).scalar_one()
-    if masked is not None:
-        raise NotAllowed(
-            "Version {masked} masked personal data that version {number} still shows, so only administrators "
-            "may read that one; take version {masked} or a newer one.",
-            masked=masked,
-            number=version.number,
-        )
 
 
 def unmask(

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import auth
-from core.datasets import decisions, findings, repair, store, vault
+from core.datasets import access, decisions, findings, repair, store, vault
 from core.db.tables import audit_log
 from core.db.text_tables import text_vault
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -175,10 +175,10 @@ def test_masked_is_masked_the_same_everywhere_and_only_an_administrator_turns_it
         [(name, detail)] = seen.all()
     assert (name, detail) == ("admin", {"row": 5, "version": 2, "tokens": [token]})
     # what is masked now, an old version does not give away
-    vault.check_reader(wb, labeler, store.get(wb, dataset.id).newest)
-    vault.check_reader(wb, admin, dataset.newest)
+    access.readable(wb, labeler, dataset.id)
+    access.readable(wb, admin, dataset.id, dataset.newest.number)
     with pytest.raises(NotAllowed, match="Version 2 masked personal data that version 1 still shows"):
-        vault.check_reader(wb, trainer, dataset.newest)
+        access.readable(wb, trainer, dataset.id, dataset.newest.number)
     key = vault.key_path(wb)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600 and stat.S_IMODE(key.parent.stat().st_mode) == 0o700
     # the same value in a later upload becomes the same token; another key opens nothing
