@@ -1,0 +1,60 @@
+"""Pure. Drift in words: names of what is measured, and one sentence that says whether new images differ."""
+
+from __future__ import annotations
+
+from core.i18n import gettext as _
+from core.quality.drift import LOOK, Drift, Feature
+
+
+def title(name: str) -> str:
+    """What people call a feature."""
+    return {
+        "shade": _("Brightness of the dark parts"),
+        "light": _("Brightness of the bright parts"),
+        "contrast": _("Contrast"),
+        "entropy": _("Variety of shades"),
+        "sharpness": _("Sharpness"),
+        "colour": _("Colour"),
+        "width": _("Width"),
+        "height": _("Height"),
+        "aspect": _("Width by height"),
+        "size": _("File size"),
+        "label": _("Label"),
+        "format": _("File format"),
+        "orientation": _("Orientation"),
+        LOOK: _("The picture as a whole"),
+    }[name]
+
+
+def orientation(name: str) -> str:
+    return {"wide": _("wide"), "tall": _("tall"), "square": _("square")}[name]
+
+
+def level(feature: Feature) -> str:
+    return {"same": _("like before"), "some": _("a little different"), "much": _("different")}[feature.level]
+
+
+def sentence(drift: Drift, images: int, reference: int) -> str:
+    """One sentence for `images` new images against `reference` images of the snapshot."""
+    counts = {"images": f"{images:,}", "reference": f"{reference:,}", "all": len(drift.features)}
+    if not drift.drifted:
+        return _(
+            "The {images} new images are like the {reference} of the training: none of {all} things measured "
+            "moved far."
+        ).format(**counts)
+    return _(
+        "The {images} new images differ from the {reference} of the training in {n} of {all} things measured: {names}."
+    ).format(
+        **counts,
+        n=len(drift.drifted),
+        names=_(", ").join(title(each.name) for each in drift.drifted),
+    )
+
+
+def why_not(reason: str) -> str:
+    """Why nothing can be said, see core.quality.batches.Comparison."""
+    return {
+        "no-snapshot": _("This theme was not trained yet, so there is nothing to compare new images with."),
+        "no-images": _("No images came since the newest training."),
+        "too-few": _("Too few images came to say whether they differ: at least 20 are needed."),
+    }[reason]
