@@ -112,6 +112,13 @@ def rate(wb: Workbench, theme_id: int) -> Rate:
     return interval(int(n), int(wrong or 0))
 
 
+def newest(wb: Workbench, theme_id: int) -> list[tuple[int, int, int]]:
+    """The newest check of each image: (image id, label that was checked, what the checker said)."""
+    query = sa.text(f"SELECT image_id, label_id, answer_id FROM ({_NEWEST}) AS newest WHERE n = 1")
+    with wb.db.read() as connection:
+        return [(row[0], row[1], row[2]) for row in connection.execute(query, {"theme": theme_id})]
+
+
 def interval(n: int, wrong: int) -> Rate:
     """A rate with its interval; from 0 to 1 without any check."""
     if not n:

@@ -63,7 +63,7 @@ def freeze(wb: Workbench, actor: auth.User, theme_id: int) -> Snapshot:
             "No image of the theme “{name}” has both a label and a split; label images and split them first.",
             name=theme.name,
         )
-    order = [name for _, name in sorted({(row.position, row.label) for row in rows})]
+    order = _order(rows)
     digest = content_hash(order, rows)
     path = f"snapshots/{digest}.parquet"
     if not wb.files.exists(path):
@@ -116,6 +116,13 @@ def read(wb: Workbench, snapshot: Snapshot) -> pa.Table:
         return pq.read_table(file)
 
 
+def current(wb: Workbench, theme_id: int) -> tuple[str, pa.Table]:
+    """Hash and rows of what `freeze` would freeze now; nothing is written. Raises NotFound."""
+    themes.get(wb, theme_id)
+    rows = _rows(wb, theme_id)
+    return content_hash(_order(rows), rows), _table(rows)
+
+
 def content_hash(order: list[str], rows: list[sa.Row[Any]]) -> str:
     """SHA-256 over one JSON line for the label order and one for each row, in SCHEMA's column order."""
     digest = hashlib.sha256(_line([FORMAT, order]))
@@ -145,14 +152,17 @@ def _rows(wb: Workbench, theme_id: int) -> list[sa.Row[Any]]:
         return list(connection.execute(query))
 
 
+def _order(rows: list[sa.Row[Any]]) -> list[str]:
+    return [name for _, name in sorted({(row.position, row.label) for row in rows})]
+
+
+def _table(rows: list[sa.Row[Any]]) -> pa.Table:
+    columns = {name: [getattr(row, name) for row in rows] for name in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA)
+
+
 def _parquet(order: list[str], rows: list[sa.Row[Any]], digest: str) -> bytes:
-    table = pa.table(
-        {
-            name: pa.array([getattr(row, name) for row in rows], SCHEMA.field(name).type)
-            for name in SCHEMA.names
-        },
-        schema=SCHEMA.with_metadata({"veritrain_hash": digest, "labels": json.dumps(order)}),
-    )
+    table = _table(rows).replace_schema_metadata({"veritrain_hash": digest, "labels": json.dumps(order)})
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()

@@ -55,6 +55,7 @@ def why_not(reason: str) -> str:
     """Why nothing can be said, see core.quality.batches.Comparison."""
     return {
         "no-snapshot": _("This theme was not trained yet, so there is nothing to compare new images with."),
-        "no-images": _("No images came since the newest training."),
+        "first": _("This is the first version, so there is nothing to compare it with."),
+        "no-images": _("No new images came since the training."),
         "too-few": _("Too few images came to say whether they differ: at least 20 are needed."),
     }[reason]

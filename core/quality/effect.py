@@ -89,7 +89,7 @@ def newcombe_paired(both: int, first: int, second: int, neither: int) -> tuple[f
     one, two = both + first, both + second
     (low_one, high_one), (low_two, high_two) = _wilson(one, n), _wilson(two, n)
     margins = one * (n - one) * two * (n - two)
-    product = both * neither - first * second
+    product = float(both * neither - first * second)
     if product > 0:
         product = max(0.0, product - n / 2)
     correlation = product / math.sqrt(margins) if margins else 0.0
