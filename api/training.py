@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict
 
+from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
 from core import params, registry, runs, themes
 from core.errors import NotFound
+from core.quality import effect_words, with_without
 from core.runs import Run
 from core.workbench import Workbench
 
@@ -58,6 +62,38 @@ class ResultOut(RunOut):
     spec: dict[str, Any]
     result: dict[str, Any] | None
     version_id: int | None
+
+
+class PairedOut(BaseModel):
+    n: int
+    """Test images that both runs saw."""
+    both: int
+    only_after: int
+    only_before: int
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    """95 % interval of the difference (Newcombe 1998, method 10)."""
+    p: float
+    """McNemar's, exact."""
+
+
+class EffectOut(BaseModel):
+    run_id: int
+    previous_id: int | None
+    paired: PairedOut | None
+    verdict: str | None
+    """better, worse or unsure; null where nothing can be said."""
+    why: str
+    """first, no-answers or no-shared where nothing can be said."""
+    sentences: list[str]
+    tests: int
+    changes: dict[str, int]
+    repairs: dict[str, int]
+    parameters: dict[str, tuple[Any, Any]]
+    code: bool
 
 
 def _out(run: Run) -> dict[str, Any]:
@@ -122,6 +158,27 @@ def result(wb: Bench, _user: Viewer, theme_id: Id, run_id: Id) -> ResultOut:
         spec=run.spec.model_dump(mode="json"),
         result=run.result,
         version_id=version.id if version else None,
+    )
+
+
+@router.get(
+    "/theme/{theme_id}/training/result/{run_id}/effect",
+    summary="The run beside the one before, on the test images that both saw",
+)
+def effect(request: Request, wb: Bench, _user: Viewer, theme_id: Id, run_id: Id) -> EffectOut:
+    problems.speak(request)
+    _of_theme(wb, theme_id, run_id)
+    found = with_without.of_run(wb, run_id)
+    said = [] if found.previous_id is None else [effect_words.before(found)]
+    if found.paired is None:
+        said.append(effect_words.why_not(found))
+    else:
+        said += [effect_words.mark(found.paired), effect_words.judged(found.paired)]
+    said += filter(None, [effect_words.not_alone(found)])
+    return EffectOut(
+        **asdict(found),
+        verdict=effect_words.verdict(found.paired) if found.paired else None,
+        sentences=said,
     )
 
 

@@ -11,7 +11,7 @@ from core.i18n import ngettext
 from core.quality import check_jobs, doubts, findings, gate, kinds, repair
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
-from pages.widgets import charts, frame, steps
+from pages.widgets import charts, drift, frame, steps, trust
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import when
 
@@ -406,8 +406,10 @@ if not standing.counts.images:
     frame.link(_("To the images"), "theme.py", {"theme": theme.id})
 else:
     verdict(standing)
+    trust.draw(wb, theme)
     checking()
     findings_of(standing)
+    drift.draw(wb, theme)
     with st.expander(_("Thresholds of the findings")):
         thresholds()
     with st.expander(_("What the gate asks for")):

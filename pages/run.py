@@ -11,7 +11,7 @@ from core.errors import NotFound
 from core.events import Status
 from core.i18n import gettext as _
 from core.runs import Run
-from pages.widgets import charts, frame, steps
+from pages.widgets import charts, effect, frame, steps
 from pages.widgets.runs import badge, duration, percent, phase_text, took, when
 
 LIVE_SECONDS = 1.0
@@ -150,6 +150,7 @@ def tiles(run: Run) -> None:
 def result(run: Run) -> None:
     found = run.result or {}
     tiles(run)
+    effect.draw(wb, run)
     version = registry.of_run(wb, run.id)
     if version:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="version"):

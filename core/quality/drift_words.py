@@ -5,6 +5,9 @@ from __future__ import annotations
 from core.i18n import gettext as _
 from core.quality.drift import LOOK, Drift, Feature
 
+NAMED = 3
+"""Features that the sentence names."""
+
 
 def title(name: str) -> str:
     """What people call a feature."""
@@ -30,6 +33,24 @@ def orientation(name: str) -> str:
     return {"wide": _("wide"), "tall": _("tall"), "square": _("square")}[name]
 
 
+def middles(feature: Feature) -> tuple[str, str]:
+    """What is typical of either side: the median, or the commonest category with its share."""
+    if feature.middle_reference is not None and feature.middle_batch is not None:
+        return f"{feature.middle_reference:,.4g}", f"{feature.middle_batch:,.4g}"
+    if not feature.bars:
+        return "–", "–"
+    return _commonest(feature, feature.reference), _commonest(feature, feature.batch)
+
+
+def _commonest(feature: Feature, shares: tuple[float, ...]) -> str:
+    share, name = max(zip(shares, feature.bars, strict=True), key=lambda each: each[0])
+    return f"{orientation(name) if feature.name == 'orientation' else name} {share * 100:.0f} %"
+
+
+def chance(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def level(feature: Feature) -> str:
     return {"same": _("like before"), "some": _("a little different"), "much": _("different")}[feature.level]
 
@@ -42,13 +63,12 @@ def sentence(drift: Drift, images: int, reference: int) -> str:
             "The {images} new images are like the {reference} of the training: none of {all} things measured "
             "moved far."
         ).format(**counts)
+    names = _(", ").join(title(each.name) for each in drift.drifted[:NAMED])
+    if len(drift.drifted) > NAMED:
+        names = _("{names} and {n} more").format(names=names, n=len(drift.drifted) - NAMED)
     return _(
         "The {images} new images differ from the {reference} of the training in {n} of {all} things measured: {names}."
-    ).format(
-        **counts,
-        n=len(drift.drifted),
-        names=_(", ").join(title(each.name) for each in drift.drifted),
-    )
+    ).format(**counts, n=len(drift.drifted), names=names)
 
 
 def why_not(reason: str) -> str:

@@ -9,7 +9,6 @@ from core.i18n import gettext as _
 from core.image_filter import SPLITS
 from core.label_checks import Rate
 from core.quality import doubts, drift_words, gate
-from core.quality.drift import Feature
 from core.quality.report import Report, Section
 from core.quality.trust import Trust
 
@@ -148,9 +147,12 @@ def _errors(trust: Trust) -> Section:
 
 
 def _doubts(trust: Trust) -> Section:
-    sentence = _("{n} labels are in doubt: models that never saw the image agree on another one.").format(
-        n=f"{trust.doubted:,}"
-    )
+    if _blind(trust):
+        sentence = _("Not known: no model has looked at these labels, or none knows enough of them.")
+    else:
+        sentence = _("{n} labels are in doubt: models that never saw the image agree on another one.").format(
+            n=f"{trust.doubted:,}"
+        )
     told = trust.precision
     if told.n:
         sentence += " " + _(
@@ -158,6 +160,12 @@ def _doubts(trust: Trust) -> Section:
         ).format(n=f"{told.n:,}", wrong=f"{told.wrong:,}", share=_range(told))
     figures = _figures(told, "wrong") | {"open": trust.doubted}
     return Section("doubts", _("Labels that are likely wrong"), sentence, figures=figures)
+
+
+def _blind(trust: Trust) -> bool:
+    """Whether no check could doubt a label of this theme."""
+    check = trust.check
+    return check.checked_at is None or check.accuracy is None or check.accuracy < doubts.SEES_ENOUGH
 
 
 def _faults(trust: Trust) -> Section:
@@ -172,7 +180,7 @@ def _faults(trust: Trust) -> Section:
     return Section(
         "faults",
         _("Copies, leaks, conflicts, unreadable files"),
-        _("What was found and not repaired, in images.") if bad else _("None of them."),
+        _("What was found and not repaired, in images.") if bad else _("None of them was found."),
         (_("Fault"), _("Images")),
         rows,
         {
@@ -203,21 +211,15 @@ def _drift(trust: Trust) -> Section:
         tuple(
             (
                 drift_words.title(each.name),
-                *_middles(each),
+                *drift_words.middles(each),
                 "–" if each.psi is None else f"{each.psi:.2f}",
-                f"{each.adjusted:.3f}",
+                drift_words.chance(each.adjusted),
                 drift_words.level(each),
             )
             for each in features
         ),
         figures | {"features": [asdict(each) | {"level": each.level} for each in features]},
     )
-
-
-def _middles(feature: Feature) -> tuple[str, str]:
-    if feature.middle_reference is None or feature.middle_batch is None:
-        return "–", "–"
-    return f"{feature.middle_reference:,.4g}", f"{feature.middle_batch:,.4g}"
 
 
 def _test(trust: Trust) -> Section:
@@ -275,7 +277,7 @@ def _not_checked(trust: Trust) -> list[str]:
     check = trust.check
     if check.checked_at is None:
         found.append(_("Labels by models, and whether every file still opens: the check has not run yet."))
-    elif check.accuracy is None or check.accuracy < doubts.SEES_ENOUGH:
+    elif _blind(trust):
         found.append(
             _(
                 "Labels by models: too little is known of these pictures to doubt a person; train a model first."
@@ -294,7 +296,7 @@ def _not_checked(trust: Trust) -> list[str]:
                 "were kept on one side."
             ).format(n=f"{trust.ungrouped:,}")
         )
-    if trust.drift.drift is None:
+    if trust.drift.why in ("no-snapshot", "too-few"):
         found.append(_("Drift: {why}").format(why=drift_words.why_not(trust.drift.why)))
     found.append(
         _(

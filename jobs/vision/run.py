@@ -238,6 +238,7 @@ def _finish(
         "threads": chosen.threads,
         "attempts": job.attempt,
         "predictions": _relative(job, table),
+        "answers": job.files.put(table.read_bytes(), "predictions", "parquet"),
         "mlflow_run_id": tracker.run_id,
         "mlflow_experiment_id": tracker.experiment_id,
         "model": model,

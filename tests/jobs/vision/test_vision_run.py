@@ -94,6 +94,7 @@ def test_a_version_predicts_alone_what_the_run_predicted(finished: Finished, tmp
     payload = result(finished.events)
     files = FileStore(finished.settings.files_url)
     table = pq.read_table(finished.settings.artifacts_dir / payload["predictions"]).to_pandas()
+    assert pq.read_table(files.local_path(payload["answers"])).to_pandas().equals(table)
     manifest = pq.read_table(files.local_path(finished.spec.snapshot.path)).to_pandas()
     test = table[table.split == "test"].merge(manifest[["image_id", "image_path"]], on="image_id")
     images = [base64.b64encode(files.read(path)).decode() for path in test.image_path]
