@@ -1,0 +1,92 @@
+"""New images that differ, the trust report, and what a fix changed, as a person finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+import sqlalchemy as sa
+from pictures import encoded, picture, png
+from playwright.sync_api import Browser, Page, expect
+
+from core import auth, images, runs, splits, themes
+from core.db.tables import finetuning_jobs
+from core.quality import repair
+from core.workbench import Workbench
+from tests.app import App
+from tests.core.quality.test_with_without import finished
+from tests.e2e.screens import running, window
+
+pytestmark = pytest.mark.e2e
+
+
+def complete(wb: Workbench, run: runs.Run) -> None:
+    """Give the run what a real training says besides, for the screen draws it."""
+    names, n = list(run.spec.labels), len(run.spec.labels)
+    marks = {"accuracy": 1.0, "macro_f1": 1.0, "loss": 0.1, "n": 15}
+    table = [{"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 7} for name in names]
+    result = {
+        **(run.result or {}),
+        "labels": names,
+        "metrics": {"test": marks, "valid": marks},
+        "confusion": {split: [[7] * n] * n for split in ("test", "valid")},
+        "per_class": {"test": table},
+        "epochs_run": 2,
+        "best_epoch": 2,
+        "device": "cpu",
+        "precision": "32",
+        "images_per_second": 90.0,
+    }
+    change = sa.update(finetuning_jobs).where(finetuning_jobs.c.id == run.id).values(result=result)
+    wb.db.write(lambda connection: connection.execute(change))
+
+
+def fill(wb: Workbench, ada: auth.User) -> None:
+    theme = themes.create(wb, ada, name="Parts <b>", labels=["good", "bad"])
+    files = [(f"{('good', 'bad')[n % 2]}/{n}.png", png(n, (96, 64))) for n in range(100)]
+    files += [(f"good/{n}-again.png", png(n, (97, 65))) for n in range(0, 20, 2)]
+    images.add(wb, ada, theme.id, files, label_from_folder=True)
+    splits.split(wb, ada, theme.id)
+    complete(wb, finished(wb, ada, theme.id, lambda image_id: image_id % 3 > 0))
+    assert len(repair.keep_best(wb, ada, theme.id)) == 10
+    complete(wb, finished(wb, ada, theme.id, lambda image_id: True))
+    dark = [(f"night/{n}.png", picture(n, (96, 64)).point(lambda v: v // 4)) for n in range(200, 240)]
+    images.add(wb, ada, theme.id, [(name, encoded(image)) for name, image in dark])
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[App]:
+    redis.Redis.from_url(broker_url).flushdb()
+    with running(tmp_path_factory.mktemp("drift"), broker_url, fill) as it:
+        yield it
+
+
+@pytest.fixture
+def page(app: App, browser: Browser) -> Iterator[Page]:
+    with window(app, browser) as page:
+        yield page
+
+
+def test_dark_images_are_noticed_and_the_report_says_so(page: Page, app: App) -> None:
+    page.goto("/quality?theme=1")
+    section = page.locator(".st-key-drift")
+    expect(section.get_by_text("The 40 new images differ from the 100 of the training")).to_be_visible()
+    expect(section.get_by_text("Farthest off:")).to_be_visible()
+    expect(section.locator("figure img[title*=night]")).to_have_count(8)
+    page.get_by_role("button", name="Trust report").click()
+    address = page.get_by_role("link", name="Report as HTML").get_attribute("href")
+    report = app.admin.get(str(address)).text
+    assert "Trust report: Parts &lt;b&gt;" in report and "The 40 new images differ" in report
+    assert "Traceback" not in (app.folder / "log").read_text()
+
+
+def test_a_run_shows_its_mark_with_and_without_the_fix(page: Page, app: App) -> None:
+    page.goto("/run?run=2")
+    effect = page.locator(".st-key-effect")
+    expect(effect.get_by_text("10 copies removed")).to_be_visible()
+    expect(effect.get_by_text("test images that both runs saw: 1.000 with")).to_be_visible()
+    effect.get_by_role("link", name="To run 1").click()
+    expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
+    expect(effect).to_have_count(0)  # the first run has none before it
+    assert "Traceback" not in (app.folder / "log").read_text()
