@@ -173,7 +173,7 @@ def effect(request: Request, wb: Bench, _user: Viewer, theme_id: Id, run_id: Id)
     if found.paired is None:
         said.append(effect_words.why_not(found))
     else:
-        said += [effect_words.mark(found.paired), effect_words.judged(found.paired)]
+        said += [effect_words.mark(found, found.paired), effect_words.judged(found.paired)]
     said += filter(None, [effect_words.not_alone(found)])
     return EffectOut(
         **asdict(found),

@@ -42,7 +42,7 @@ class Comparison:
     reference: int
     drift: Drift | None
     why: str = ""
-    """no-snapshot, no-images or too-few where `drift` is None."""
+    """no-snapshot, no-images, too-few or overlap (hardly a training image is not among the new) where `drift` is None."""
     moved: str | None = None
     """The feature that moved most, of which `examples` are the extremes; None where nothing drifted."""
     examples: tuple[int, ...] = ()
@@ -104,8 +104,10 @@ def against(
     counts = (*snapshot, len(batch), len(reference))
     if not len(batch):
         return Comparison(*counts, None, "no-images")
-    if min(len(batch), len(reference)) < LEAST:
+    if len(batch) < LEAST:
         return Comparison(*counts, None, "too-few")
+    if len(reference) < LEAST:
+        return Comparison(*counts, None, "overlap")
     sides = [drift.sample(each, MOST) for each in (reference, batch)]
     with wb.db.read() as connection:
         names = dict(

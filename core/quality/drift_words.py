@@ -77,5 +77,8 @@ def why_not(reason: str) -> str:
         "no-snapshot": _("This theme was not trained yet, so there is nothing to compare new images with."),
         "first": _("This is the first version, so there is nothing to compare it with."),
         "no-images": _("No new images came since the training."),
+        "overlap": _(
+            "The model learnt from nearly all of these images, so there are no others to compare them with."
+        ),
         "too-few": _("Too few images came to say whether they differ: at least 20 are needed."),
     }[reason]

@@ -35,11 +35,6 @@ class Paired:
     p: float
     """Exact McNemar, two-sided: how often chance alone would favour one run so far."""
 
-    @property
-    def sure(self) -> bool:
-        """Zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
 
 @dataclass(frozen=True)
 class Changes:

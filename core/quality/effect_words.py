@@ -34,19 +34,18 @@ def before(effect: Effect) -> str:
     return found
 
 
-def mark(found: Paired) -> str:
+def mark(effect: Effect, found: Paired) -> str:
     """Both marks on the images that both runs were tested with, the difference and its interval."""
-    text = ngettext(
-        "On the {n} test image that both runs saw: {after} with, {before} without (difference {difference}, "
-        "95 % interval {low} to {high}; exact McNemar p {p}).",
-        "On the {n} test images that both runs saw: {after} with, {before} without (difference {difference}, "
-        "95 % interval {low} to {high}; exact McNemar p {p}).",
-        found.n,
+    where = ngettext(
+        "On the {n} test image that both runs saw:", "On the {n} test images that both runs saw:", found.n
+    )
+    marks = _("{after} with, {before} without") if effect.changes.any else _("{after} now, {before} before")
+    text = _(
+        "{where} {marks} (difference {difference}, interval at 95 %: {low} to {high}; exact McNemar p {p})."
     )
     return text.format(
-        n=f"{found.n:,}",
-        after=f"{found.after:.3f}",
-        before=f"{found.before:.3f}",
+        where=where.format(n=f"{found.n:,}"),
+        marks=marks.format(after=f"{found.after:.3f}", before=f"{found.before:.3f}"),
         difference=_signed(found.difference),
         low=_signed(found.low),
         high=_signed(found.high),

@@ -23,7 +23,7 @@ h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margi
 .verdict strong { font-size: 1.3rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid rgba(127, 127, 127, .4); }
-td { overflow-wrap: anywhere; } small { opacity: .75; overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; min-width: 9ch; } small { opacity: .75; overflow-wrap: anywhere; }
 """
 COLORS = {True: "#15803d", False: "#b91c1c", None: "#64748b"}
 CLASSES = {True: "pass", False: "fail", None: ""}

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.image_filter import SPLITS
 from core.label_checks import Rate
 from core.quality import doubts, drift_words, gate
@@ -242,7 +243,9 @@ def _overrides(trust: Trust) -> Section:
     return Section(
         "overrides",
         _("Trained in spite of FAIL"),
-        _("{n} times, each with a reason.").format(n=len(rows)) if rows else _("Never."),
+        ngettext("Once, with a reason.", "{n} times, each with a reason.", len(rows)).format(n=len(rows))
+        if rows
+        else _("Never."),
         (_("When"), _("Who"), _("Run"), _("Reason")),
         rows,
         {"overrides": [asdict(each) for each in trust.overrides]},
@@ -296,7 +299,7 @@ def _not_checked(trust: Trust) -> list[str]:
                 "were kept on one side."
             ).format(n=f"{trust.ungrouped:,}")
         )
-    if trust.drift.why in ("no-snapshot", "too-few"):
+    if trust.drift.why in ("no-snapshot", "too-few", "overlap"):
         found.append(_("Drift: {why}").format(why=drift_words.why_not(trust.drift.why)))
     found.append(
         _(
@@ -311,9 +314,8 @@ def _not_checked(trust: Trust) -> list[str]:
 
 def _range(rate: Rate) -> str:
     """The share with its interval, in per cent."""
-    return _("{share} % (95 % interval {low} to {high} %)").format(
-        share=f"{rate.wrong / rate.n * 100:.1f}", low=f"{rate.low * 100:.1f}", high=f"{rate.high * 100:.1f}"
-    )
+    share, low, high = (f"{each * 100:.1f} %" for each in (rate.wrong / rate.n, rate.low, rate.high))
+    return _("{share} (interval at 95 %: {low} to {high})").format(share=share, low=low, high=high)
 
 
 def _turned(rate: Rate) -> Rate:

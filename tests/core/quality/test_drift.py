@@ -139,7 +139,7 @@ def test_new_images_are_compared_with_the_newest_training(
     assert batches.compare(wb, theme.id) == found
     # A filter's images are taken out of what they are compared with.
     everything = batches.compare(wb, theme.id, images.Filter(until=date(2100, 1, 1)))
-    assert (everything.images, everything.reference, everything.why) == (108, 0, "too-few")
+    assert (everything.images, everything.reference, everything.why) == (108, 0, "overlap")
     assert math.isclose(sum(found.drift.features[0].batch), 1)
 
 

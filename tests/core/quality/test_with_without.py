@@ -94,6 +94,7 @@ def test_a_run_is_told_with_and_without_what_was_repaired_before_it(
         f"Since run {first.id}: 1 image added, 6 images removed, 1 label changed. "
         "Repairs in between: 5 copies removed."
     )
+    assert " with, " in effect_words.mark(found, found.paired)
     assert effect_words.verdict(found.paired) == "better"
 
 
