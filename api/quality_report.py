@@ -15,10 +15,13 @@ from api.deps import Bench, Id, Viewer
 from api.router import Router
 from core import image_filter
 from core.ab.plain import plain
+from core.datasets import trust as text_trust
 from core.quality import batches, drift_words, trust, trust_words
 from core.quality import report as papers
 
 router = Router(tags=["quality"])
+
+Format = Literal["json", "html", "pdf"]
 
 
 class FeatureOut(BaseModel):
@@ -94,12 +97,32 @@ def report(
     wb: Bench,
     _user: Viewer,
     theme_id: Id,
-    format: Literal["json", "html", "pdf"],
+    format: Format,
     snapshot: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> Response:
     problems.speak(request)
-    made = trust_words.report(trust.gather(wb, theme_id, snapshot))
     name = f"trust-theme-{theme_id}" + (f"-version-{snapshot}" if snapshot else "")
+    return _file(trust_words.report(trust.gather(wb, theme_id, snapshot)), name, format)
+
+
+@router.get(
+    "/v1/admin/training/datasets/{dataset_id}/quality/report.{format}",
+    summary="The trust report of a version of a text dataset",
+)
+def report_of_texts(
+    request: Request,
+    wb: Bench,
+    _user: Viewer,
+    dataset_id: Id,
+    format: Format,
+    version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+) -> Response:
+    problems.speak(request)
+    made = text_trust.report(wb, dataset_id, version)
+    return _file(made, f"trust-texts-{dataset_id}-version-{made.of['version']}", format)
+
+
+def _file(made: papers.Report, name: str, format: Format) -> Response:
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": f'attachment; filename="{name}.{format}"',

@@ -29,6 +29,7 @@ from core.quality.texts.kinds import (
 from core.workbench import Workbench
 from pages.widgets import frame, text_rows, text_rules, text_upload
 from pages.widgets.runs import when
+from pages.widgets.trust import FORMATS
 
 EXAMPLES = 3
 TEXT = 160
@@ -58,6 +59,20 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
                 text_rules.override(wb, me, dataset, version)
     with st.expander(_("Log of checks and decisions")):
         text_rules.log(wb, dataset)
+
+
+def report(dataset: Dataset, version: Version) -> None:
+    """The trust report of the version, one link a format."""
+    with st.popover(
+        _("Trust report"),
+        key="trust-report",
+        help=_("What is known of these texts and what is not, as a file to keep or to send."),
+    ):
+        for format in FORMATS:
+            st.link_button(
+                _("Report as {format}").format(format=format.upper()),
+                f"/api/v1/admin/training/datasets/{dataset.id}/quality/report.{format}?version={version.number}",
+            )
 
 
 def _verdict(standing: Standing, *, running: bool) -> None:

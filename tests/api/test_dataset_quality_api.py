@@ -79,6 +79,21 @@ def test_from_the_first_check_to_pass(
 
     refused(me.post(f"{base}/rows/5/unmask"), 403)
     assert ADDRESS in client(admin).post(f"{base}/rows/5/unmask").json()["texts"]["output"]
+    reports = [
+        guest.get(f"{base}/quality/report.{kind}", params={"version": number})
+        for kind in ("json", "html", "pdf")
+        for number in (1, 4)
+    ]
+    assert {report.status_code for report in reports} == {200} and ADDRESS not in "".join(
+        report.text for report in reports[:4]
+    )
+    first, last = reports[0].json(), reports[1].json()
+    assert (first["passed"], last["passed"], last["of"]["version"]) == (False, True, 4)
+    assert [each["name"] for each in last["sections"]] == [
+        "rows", "gate", "personal", "copies", "leaks", "others", "language", "history", "decisions",
+    ]  # fmt: skip
+    assert first["sections"][2]["figures"]["open"]["email"] == 1
+    assert any("not split" in sentence for sentence in last["not_checked"])
     # Versions from before the mask still show the address.
     for path in ("rows?version=1", "statistics?version=1", "diff?a=1&b=4"):
         assert "only administrators may read that one" in refused(me.get(f"{base}/{path}"), 403)
