@@ -25,6 +25,7 @@ from core.datasets.findings import (
     of_kind,
     row_ids,
     rules,
+    rules_of,
     state_of,
 )
 from core.datasets.store import FAILED, PASSED, UNCHECKED, Version
@@ -102,10 +103,9 @@ def set_rules(wb: Workbench, actor: auth.User, dataset_id: int, values: Mapping[
     detail = {"changed": {name: [before[name], after[name]] for name in after if before[name] != after[name]}}
 
     def act(connection: sa.Connection) -> None:
-        column = training_datasets.c
-        connection.execute(
-            training_datasets.update().where(column.id == dataset_id).values(rules=new.model_dump())
-        )
+        now = changed(rules_of(connection, dataset_id), values)  # on top of what somebody else set meanwhile
+        update = training_datasets.update().where(training_datasets.c.id == dataset_id)
+        connection.execute(update.values(rules=now.model_dump()))
         audit.record(connection, actor, "dataset.rules", f"dataset {dataset_id}", detail)
 
     settle(
@@ -158,7 +158,7 @@ def settle(
             before: State = before,
             now: dict[str, Any] | None = now,
             judged: Gate = judged,
-            values: dict[str, Any] = {"status": status},  # noqa: B006 — never changed
+            status: str = status,
             numbers: dict[str, Any] = numbers,
         ) -> bool:
             lock(connection, version.dataset_id)
@@ -167,7 +167,9 @@ def settle(
             act(connection)
             if now is not None:
                 connection.execute(
-                    training_dataset_versions.update().where(_V.id == version.id).values(found=now, **values)
+                    training_dataset_versions.update()
+                    .where(_V.id == version.id)
+                    .values(found=now, status=status)
                 )
             note(connection, version, user_id, action, {**detail, **numbers}, judged if now else None)
             return True
