@@ -14,7 +14,7 @@ from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.labelling import Number
 from api.router import Router
 from core import image_filter, images
-from core.quality import check_jobs, findings, gate, repair
+from core.quality import check_jobs, findings, freezing, frozen, gate, groups, repair
 from core.workbench import Workbench
 
 router = Router(tags=["quality"])
@@ -64,7 +64,7 @@ class QualityOut(BaseModel):
     findings: dict[str, int]
     """Open ones by kind."""
     kept: dict[str, int]
-    rules: dict[str, float]
+    rules: dict[str, float | str]
     check: CheckOut
 
 
@@ -81,7 +81,8 @@ class DecidedOut(BaseModel):
 class MoveOut(BaseModel):
     image_id: int
     old: str
-    new: str
+    new: str | None
+    """None: left out of every split."""
 
 
 class CopiesOut(BaseModel):
@@ -91,6 +92,46 @@ class CopiesOut(BaseModel):
 
 class RemovedOut(BaseModel):
     removed: list[int]
+
+
+class GroupOut(BaseModel):
+    name: str
+    images: int
+    file_names: list[str]
+
+
+class GroupsOut(BaseModel):
+    """What a pattern would do; `given` counts images whose group an import brought."""
+
+    images: int
+    grouped: int
+    given: int
+    groups: int
+    largest: list[GroupOut]
+    alone: list[str]
+    torn: int
+
+
+class Freeze(_In):
+    reason: str = ""
+    """Needed once the test set is frozen."""
+
+
+class ChangedOut(BaseModel):
+    image_id: int
+    file_name: str
+    how: str
+
+
+class FrozenOut(BaseModel):
+    """All null, and no changes, where the test set is not frozen yet."""
+
+    hash: str | None
+    images: int | None
+    at: datetime | None
+    by: str | None
+    reason: str | None
+    changes: list[ChangedOut]
 
 
 class EntryOut(BaseModel):
@@ -190,6 +231,25 @@ def copies(wb: Bench, _user: Viewer, theme_id: Id) -> list[CopiesOut]:
 @router.post("/theme/{theme_id}/quality/copies", summary="Keep the best of each cluster, remove the rest")
 def keep_best(wb: Bench, user: Trainer, theme_id: Id, body: KeepBest | None = None) -> RemovedOut:
     return RemovedOut(removed=repair.keep_best(wb, user, theme_id, body.best if body else None))
+
+
+@router.get("/theme/{theme_id}/quality/groups", summary="What a group pattern would do")
+def preview_groups(wb: Bench, _user: Viewer, theme_id: Id, pattern: str = "") -> GroupsOut:
+    return GroupsOut.model_validate(asdict(groups.preview(wb, theme_id, pattern)))
+
+
+@router.get("/theme/{theme_id}/quality/test-set", summary="The frozen test set, and what changed in it")
+def test_set(wb: Bench, _user: Viewer, theme_id: Id) -> FrozenOut:
+    found = frozen.get(wb, theme_id)
+    names = ("hash", "images", "at", "by", "reason")
+    changes = [ChangedOut(**asdict(each)) for each in frozen.changes(wb, theme_id)]
+    return FrozenOut(**{name: getattr(found, name, None) for name in names}, changes=changes)
+
+
+@router.post("/theme/{theme_id}/quality/test-set", status_code=201, summary="Freeze the test set")
+def freeze(wb: Bench, user: Trainer, theme_id: Id, body: Freeze | None = None) -> FrozenOut:
+    freezing.freeze(wb, user, theme_id, body.reason if body else "")
+    return test_set(wb, user, theme_id)
 
 
 @router.get("/theme/{theme_id}/quality/log", summary="Checks, fixes and decisions, newest first")

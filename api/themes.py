@@ -94,6 +94,8 @@ class SplitOut(BaseModel):
     dealt: dict[str, int]
     kept: int
     unlabelled: int
+    torn: int
+    held: int
     statistics: StatisticsOut
 
 

@@ -17,7 +17,7 @@ from core.db.tables import snapshots as snapshot_rows
 from core.db.tables import themes as theme_rows
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.events import ENDED, Status, Type
-from core.quality import findings
+from core.quality import findings, freezing
 from core.spec import RunSpec, SnapshotRef
 from core.workbench import Workbench
 
@@ -185,6 +185,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
             )
         )
         audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": snapshot.hash})
+        freezing.freeze_first(connection, theme, actor)
         if gate_failed:
             findings.note(
                 connection, theme, actor.id, "override", {"reason": override.strip(), "run": run_id}

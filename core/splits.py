@@ -13,7 +13,7 @@ from core import audit, auth, themes
 from core.db.tables import image_clusters, labels, snapshots, train_data
 from core.errors import InvalidInput
 from core.images import SPLITS
-from core.quality import intake
+from core.quality import frozen, intake
 from core.quality.twins import bonds_of
 from core.workbench import Workbench
 
@@ -35,6 +35,8 @@ class SplitReport:
     """Images without a label, which wait until they have one."""
     torn: int = 0
     """Images left out because what belongs with them lies in two splits already: a finding to repair."""
+    held: int = 0
+    """Images left out because they belong with images of the frozen test set, which takes no more."""
 
 
 def split(
@@ -52,7 +54,7 @@ def split(
     The same images, ratios and seed give the same split in any installation. An image keeps
     its split; only where uploaded folders brought no valid at all is it taken from train, once,
     before the first training. Images of one group, and images that look nearly the same, fall into
-    one split, that of those which have one.
+    one split, that of those which have one. Once the test set is frozen nothing is dealt to it.
     Raises InvalidInput, NotFound, NotAllowed.
     """
     auth.require(actor, auth.TRAINER)
@@ -80,6 +82,8 @@ def split(
 
     def work(connection: sa.Connection) -> SplitReport:
         themes.lock(connection, theme_id)
+        closed = frozen.is_frozen(connection, theme_id)
+        open_shares = _without_test(shares) if closed else shares
         have: dict[str, dict[str, int]] = {}
         fresh: dict[str, list[tuple[str, int]]] = {}
         groups: dict[int, _Group] = {}
@@ -99,15 +103,24 @@ def split(
                 fresh.setdefault(label, []).append((sha256, image_id))
             else:
                 kept += 1
+                if closed and old == "test":
+                    continue  # the others share what it leaves
                 counts = have.setdefault(label, {})
                 counts[old] = counts.get(old, 0) + 1
                 if old == "train":
                     learning.setdefault(label, []).append((sha256, image_id))
-        torn = sum(len(group.members) for group in groups.values() if len(group.splits) > 1)
-        whole = [group for group in groups.values() if len(group.splits) <= 1]
-        dealt = _deal_groups(whole, have, shares, seed)
+        whole, torn, held = [], [], []
+        for each in groups.values():
+            if len(each.splits) > 1:
+                torn += each.ids
+            elif closed and each.splits == {"test"}:
+                held += each.ids
+            else:
+                whole.append(each)
+        intake.leave_out(connection, torn + held)
+        dealt = _deal_groups(whole, have, open_shares, seed)
         for label, images in fresh.items():
-            plan = shares_of(len(images), have.get(label, {}), shares, f"{seed}:{label}")
+            plan = shares_of(len(images), have.get(label, {}), open_shares, f"{seed}:{label}")
             order = iter(sorted(images, key=lambda image: _shuffle(seed, image[0])))
             for name in SPLITS:
                 dealt[name] += [next(order)[1] for _ in range(plan[name])]
@@ -124,7 +137,7 @@ def split(
             if ids:
                 connection.execute(SET_SPLIT, {"split": name, "now": now, "ids": ids})
         counts = {name: len(ids) for name, ids in dealt.items()}
-        report = SplitReport(shares, seed, counts, kept, unlabelled, torn)
+        report = SplitReport(shares, seed, counts, kept, unlabelled, len(torn), len(held))
         if any(report.dealt.values()):
             audit.record(
                 connection,
@@ -147,6 +160,10 @@ class _Group:
     members: list[tuple[str, int, str]] = field(default_factory=list)
     """(hash, id, label) of those that were not."""
 
+    @property
+    def ids(self) -> list[int]:
+        return [image_id for _, image_id, _ in self.members]
+
 
 def _deal_groups(
     groups: list[_Group], have: dict[str, dict[str, int]], ratios: Sequence[float], seed: int
@@ -168,11 +185,16 @@ def _deal_groups(
             (name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0),
             key=lambda name: ratios[SPLITS.index(name)] * totals[label] - counts.get(name, 0),
         )
-        dealt[split] += [image_id for _, image_id, _ in group.members]
+        dealt[split] += group.ids
         for each in labels:
             of = have.setdefault(each, {})
             of[split] = of.get(split, 0) + 1
     return dealt
+
+
+def _without_test(shares: tuple[float, float, float]) -> tuple[float, float, float]:
+    both = shares[0] + shares[1]
+    return shares[0] / both, shares[1] / both, 0.0
 
 
 def _valid_from_train(
@@ -189,10 +211,9 @@ def _valid_from_train(
     frozen = sa.select(snapshots.c.id).where(snapshots.c.theme_id == theme_id).limit(1)
     if connection.execute(frozen).first():
         return []
-    both = shares[0] + shares[1]
     moved: list[int] = []
     for label, images in learning.items():
-        plan = shares_of(len(images), {}, (shares[0] / both, shares[1] / both, 0.0), f"{seed}:{label}")
+        plan = shares_of(len(images), {}, _without_test(shares), f"{seed}:{label}")
         order = sorted(images, key=lambda image: _shuffle(seed, image[0]))
         moved += [image_id for _, image_id in order[: plan["valid"]]]
     return moved

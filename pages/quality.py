@@ -11,7 +11,7 @@ from core.i18n import ngettext
 from core.quality import check_jobs, doubts, findings, gate, kinds, repair
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
-from pages.widgets import charts, drift, frame, steps, trust
+from pages.widgets import charts, drift, frame, quality_frozen, quality_groups, steps, trust
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import when
 
@@ -39,6 +39,7 @@ ACTIONS = {
     "keep": _("called fine"),
     "reopen": _("opened again"),
     "rules": _("thresholds changed"),
+    "freeze": _("test set frozen"),
     "override": _("trained in spite of FAIL"),
 }
 
@@ -76,13 +77,20 @@ def ask_one_side() -> None:
         return
     st.markdown(
         _(
-            "{n} images would move to the side of their look-alikes. Where one of them is in test, all go to test: "
-            "the test set never loses an image, so marks stay comparable."
+            "{n} images would move to the side of their look-alikes or group. The test set never loses an image, so "
+            "marks stay comparable: all go to test, or, once it is frozen, those outside of it are left out."
         ).format(n=len(moves))
     )
     shown = images.rows(wb, theme.id, [move.image_id for move in moves[:SHOWN]])
     by_id = {move.image_id: move for move in moves}
-    thumbnails(shown, {i.id: f"{_(by_id[i.id].old)} → {_(by_id[i.id].new)}" for i in shown})
+    sides = {"train": _("train"), "valid": _("valid"), "test": _("test")}
+    thumbnails(
+        shown,
+        {
+            i.id: f"{sides[by_id[i.id].old]} → {sides.get(by_id[i.id].new or '', _('left out'))}"
+            for i in shown
+        },
+    )
     if st.button(_("Move {n} images").format(n=len(moves)), type="primary", key="yes-one-side"):
         with frame.refusals():
             repair.one_side(wb, me, theme.id)
@@ -410,6 +418,10 @@ else:
     checking()
     findings_of(standing)
     drift.draw(wb, theme)
+    with st.expander(_("Images that belong together")):
+        quality_groups.draw(wb, me, theme)
+    with st.expander(_("Frozen test set")):
+        quality_frozen.draw(wb, me, theme)
     with st.expander(_("Thresholds of the findings")):
         thresholds()
     with st.expander(_("What the gate asks for")):

@@ -111,6 +111,13 @@ def split_images() -> None:
                         "Dealt now: {train} train, {valid} valid, {test} test. {kept} kept their split."
                     ).format(**report.dealt, kept=report.kept)
                 )
+                if report.torn or report.held:
+                    st.caption(
+                        _(
+                            "{n} images were left out, for they belong with images of two sides or of the frozen "
+                            "test set; see Quality."
+                        ).format(n=report.torn + report.held)
+                    )
                 if report.unlabelled:
                     st.caption(_("{n} images have no label yet and wait.").format(n=report.unlabelled))
 

@@ -65,6 +65,7 @@ themes = sa.Table(
     sa.Column("teamwork", Json),  # core.teamwork.Rules; NULL = the defaults
     sa.Column("quality", Json),  # core.quality.rules.Rules; NULL = the defaults
     sa.Column("compared_until", sa.BigInteger),  # images up to this id were compared with all before them
+    sa.Column("frozen_test", Json),  # core.quality.frozen.FrozenTest; NULL = not frozen yet
 )
 
 labels = sa.Table(
@@ -111,6 +112,7 @@ train_data = sa.Table(
     sa.Column("suggested_at", Time),
     sa.Column("teach_rank", sa.BigInteger),  # 1 = labelling it would teach a model most
     sa.Column("sweep_rank", sa.BigInteger),  # neighbours in this order look alike
+    sa.Column("group_by_name", sa.Boolean),  # TRUE = the theme's pattern read the group from the file name
 )
 postgres_index(train_data, "theme_id", "id")
 postgres_index(train_data, "theme_id", "label_id", "id")
@@ -218,8 +220,18 @@ image_findings = sa.Table(
     sa.Column("at", Time, nullable=False),
     sa.Column("kept_by", sa.BigInteger),  # who said that it is fine as it is; NULL = open
     sa.Column("kept_at", Time),
+    sa.Column("turn", sa.Integer),  # of a turned image: quarters clockwise that set it upright, 1–3
 )
 postgres_index(image_findings, "theme_id", "kind")
+
+frozen_tests = sa.Table(
+    "frozen_tests",
+    metadata,
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *reference("theme_id", "themes"),
+    sa.Column("label_id", sa.BigInteger, nullable=False),  # what the image was called when it was frozen
+)
+postgres_index(frozen_tests, "theme_id")
 
 dataset_quality_logs = sa.Table(
     "dataset_quality_logs",
@@ -230,7 +242,7 @@ dataset_quality_logs = sa.Table(
     sa.Column("version_id", sa.BigInteger),  # … and which of its versions
     sa.Column("at", Time, nullable=False),
     sa.Column("user_id", sa.BigInteger),
-    sa.Column("action", sa.String(16), nullable=False),  # check | fix | keep | rules | override
+    sa.Column("action", sa.String(16), nullable=False),  # check | fix | keep | rules | freeze | override
     sa.Column("score", sa.Integer),  # of the gate afterwards, 0–100
     sa.Column("passed", sa.Boolean),
     sa.Column("detail", Json, nullable=False),

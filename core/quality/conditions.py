@@ -25,6 +25,8 @@ def finding(kind: str, theme_id: int) -> sa.ColumnElement[bool]:
     found = sa.select(_found.image_id).where(
         _found.theme_id == theme_id, _found.kind == kind, _found.kept_at.is_(None)
     )
+    if kind == "left_out":  # until it is dealt
+        return sa.and_(_image.split.is_(None), _image.label_id.is_not(None), _image.id.in_(found))
     if kind == "mislabelled":  # a doubt is about the label of its time
         return sa.exists(found.where(_found.image_id == _image.id, _found.label_id == _image.label_id))
     return _image.id.in_(found)

@@ -20,7 +20,7 @@ from core.db.tables import (
 )
 from core.db.tables import themes as theme_rows
 from core.errors import Conflict, InvalidInput
-from core.quality import conditions, gate, intake
+from core.quality import conditions, frozen, gate, groups, intake
 from core.quality.gate import Counts, Gate
 from core.quality.kinds import KINDS, MEASURED
 from core.quality.rules import Rules, changed
@@ -84,6 +84,12 @@ def set_rules(wb: Workbench, actor: auth.User, theme_id: int, values: Mapping[st
     """Change thresholds; what they find is found anew. Raises InvalidInput, NotFound, NotAllowed."""
     auth.require(actor, auth.TRAINER)
     theme = themes.get(wb, theme_id)
+    keys: groups.Keys = []
+    if "group_pattern" in values:
+        # Read outside the transaction, so that nobody's label waits; what came meanwhile is read in it.
+        with wb.db.read() as connection:
+            pattern = changed(intake.rules_of(connection, theme_id), dict(values)).group_pattern
+            keys = groups.read(connection, theme_id, pattern)
 
     def work(connection: sa.Connection) -> Rules:
         themes.lock(connection, theme_id)
@@ -100,6 +106,9 @@ def set_rules(wb: Workbench, actor: auth.User, theme_id: int, values: Mapping[st
             intake.forget(connection, theme_id)
         if differs.keys() & {kind.threshold.rule for kind in MEASURED if kind.threshold}:
             intake.apply_thresholds(connection, theme_id, new)
+        if "group_pattern" in differs:
+            since = max((image_id for image_id, _key in keys), default=0)
+            groups.write(connection, keys + groups.read(connection, theme_id, new.group_pattern, since=since))
         if differs.keys() & {"grey_below", "grey_most"}:
             intake.apply_grey(connection, theme_id, new)
         note(connection, theme, actor.id, "rules", {"changed": differs})
@@ -342,6 +351,7 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
         .outerjoin(image_features, image_features.c.image_id == column.id)
         .where(live)
     ).one()
+    strayed = frozen.drifted(connection, theme_id)
     counts = Counts(
         images=int(total),
         unreadable=number.get("unreadable", 0),
@@ -351,6 +361,10 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
         fewest=per_label[fewest] if fewest is not None else 0,
         fewest_label=names.get(fewest, "") if fewest is not None else "",
         unchecked=int(unchecked),
+        frozen=strayed is not None,
+        test_gone=strayed.gone if strayed else 0,
+        test_relabelled=strayed.relabelled if strayed else 0,
+        test_added=strayed.added if strayed else 0,
     )
     findings = {kind: number.get(kind, 0) for kind in KINDS}
     return Standing(counts, gate.judge(counts, rules), findings, kept)
@@ -376,7 +390,8 @@ _KEEP_NEW = sa.text(
 def _open() -> sa.ColumnElement[bool]:
     found = image_findings.c
     about_this_label = sa.or_(found.kind != "mislabelled", found.label_id == train_data.c.label_id)
-    return sa.and_(found.kept_at.is_(None), about_this_label)
+    waits = sa.and_(train_data.c.split.is_(None), train_data.c.label_id.is_not(None))
+    return sa.and_(found.kept_at.is_(None), about_this_label, sa.or_(found.kind != "left_out", waits))
 
 
 def _unreadable() -> sa.ColumnElement[bool]:

@@ -26,6 +26,12 @@ class Counts:
     """Its name; empty without labels."""
     unchecked: int
     """Images that came before the checks existed and were not looked at yet."""
+    frozen: bool
+    """Whether the test set is frozen; these three count where it is no longer the frozen one."""
+    test_gone: int
+    """Deleted, or without their label."""
+    test_relabelled: int
+    test_added: int
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def judge(counts: Counts, rules: Rules) -> Gate:
     """The gate's lines, the heaviest first."""
     n = max(1, counts.images)
     share = counts.copies / n
+    strayed = counts.test_gone + counts.test_relabelled + counts.test_added
     return Gate(
         (
             most("leakage", counts.leaks, rules.most_leaks, 30, counts.leaks / n),
@@ -76,6 +83,7 @@ def judge(counts: Counts, rules: Rules) -> Gate:
                 15,
                 min(1.0, counts.fewest / rules.least_per_label) if rules.least_per_label else 1.0,
             ),
+            most("test-set", strayed, 0, 10, min(1.0, strayed / n)),
             most("unreadable", counts.unreadable, rules.most_unreadable, 10, counts.unreadable / n),
             most("unchecked", counts.unchecked, 0, 10, counts.unchecked / n),
         )
@@ -94,6 +102,7 @@ def title(line: Line) -> str:
         "conflicts": _("Look-alikes have the same label"),
         "copies": _("Few copies"),
         "per-label": _("Enough images of every label"),
+        "test-set": _("The test set is the frozen one"),
         "unreadable": _("Every file can be read"),
         "unchecked": _("Every image was checked"),
     }[line.name]
@@ -112,6 +121,16 @@ def said(line: Line, counts: Counts) -> str:
         return _("“{label}” has fewest: {n} labelled images; {limit} are asked for.").format(
             label=counts.fewest_label, n=n, limit=f"{line.limit:g}"
         )
+    if line.name == "test-set":
+        if not counts.frozen:
+            return _("Not frozen yet: the first training does it.")
+        if not line.value:
+            return _("Nothing was changed in it.")
+        return _("{gone} deleted or unlabelled, {relabelled} relabelled, {added} added.").format(
+            gone=f"{counts.test_gone:,}",
+            relabelled=f"{counts.test_relabelled:,}",
+            added=f"{counts.test_added:,}",
+        )
     if not line.value:
         return _("None found.")
     return {
@@ -129,6 +148,9 @@ def advice(line: Line) -> str:
         "conflicts": _("Open them and give each group one label."),
         "copies": _("Open the look-alikes and keep the best of each group."),
         "per-label": _("Label more images of it, or remove the label."),
+        "test-set": _(
+            "Look under “Frozen test set”: undo it, or have a trainer freeze it anew with a reason."
+        ),
         "unreadable": _("Remove these images, or upload them again."),
         "unchecked": _("Press “Check now”."),
     }[line.name]

@@ -15,7 +15,7 @@ from core import themes
 from core.db.engine import bulk_insert, fetch_column, relation
 from core.db.tables import image_clusters, train_data
 from core.db.tables import themes as theme_rows
-from core.quality import twins
+from core.quality import groups, twins
 from core.quality.kinds import MEASURED
 from core.quality.rules import Rules
 from core.workbench import Workbench
@@ -43,10 +43,12 @@ def rules_of(connection: sa.Connection, theme_id: int) -> Rules:
 
 
 def take_in(connection: sa.Connection, theme_id: int, ids: Sequence[int]) -> None:
-    """Note what the measures of new images say. Part of the transaction that adds them; `catch_up` follows it."""
+    """Note what the measures and names of new images say. Part of the transaction that adds them; `catch_up` follows."""
     if not ids:
         return
     rules = rules_of(connection, theme_id)
+    if rules.group_pattern:
+        groups.write(connection, groups.read(connection, theme_id, rules.group_pattern, ids=ids))
     apply_thresholds(connection, theme_id, rules, ids)
 
 
@@ -95,6 +97,12 @@ def apply_grey(connection: sa.Connection, theme_id: int, rules: Rules) -> None:
     if coloured is None or not rules.grey_most <= coloured < 1:
         return
     connection.execute(_GREY, {**bound, "now": datetime.now(UTC)})
+
+
+def leave_out(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Note as a finding that these images got no split though they have a label; dealing them ends it."""
+    if ids:
+        connection.execute(_LEFT_OUT, {"ids": list(ids), "now": datetime.now(UTC)})
 
 
 def catch_up(wb: Workbench, theme_id: int) -> None:
@@ -275,6 +283,12 @@ _GREY = sa.text(
     " FROM train_data t JOIN image_features f ON f.image_id = t.id"
     " WHERE t.theme_id = :theme AND t.deleted_at IS NULL AND f.colour < :limit"
     f" AND {_NEW.format(kind='grey')}"
+)
+_LEFT_OUT = sa.text(
+    'INSERT INTO image_findings (image_id, kind, theme_id, "at")'
+    " SELECT t.id, 'left_out', t.theme_id, CAST(:now AS TIMESTAMPTZ) FROM train_data t"
+    " WHERE t.id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
+    f" AND {_NEW.format(kind='left_out')}"
 )
 _LOOKS = sa.text(
     "SELECT f.image_id, f.look FROM image_features f JOIN train_data t ON t.id = f.image_id"

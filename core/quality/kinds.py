@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("leak", SEVERE),
         Kind("conflict", SEVERE),
         Kind("mislabelled", SEVERE),
+        Kind("left_out", NOTABLE),
         Kind("twin", NOTABLE),
         Kind("blank", NOTABLE, Threshold("contrast", "blank_below", False, 0, 20)),
         Kind("small", NOTABLE, Threshold("side", "small_below", False, 0, 256)),
@@ -58,6 +59,7 @@ def title(name: str) -> str:
         "leak": _("On both sides of the split"),
         "conflict": _("Same picture, different labels"),
         "mislabelled": _("Probably a wrong label"),
+        "left_out": _("Left out of the split"),
         "twin": _("Nearly the same picture twice"),
         "blank": _("Blank"),
         "small": _("Too small"),
@@ -79,6 +81,9 @@ def meaning(name: str) -> str:
         ),
         "conflict": _("Nearly the same picture has two labels; at least one of them is wrong."),
         "mislabelled": _("Models that never saw this picture agree on another label."),
+        "left_out": _(
+            "These belong with images of two sides, or with the frozen test set, so no model learns from them."
+        ),
         "twin": _("Copies teach nothing new and count double; keep the best one."),
         "blank": _("A single colour: there is nothing to learn."),
         "small": _("So few pixels that details are lost."),
@@ -98,6 +103,9 @@ def advice(name: str) -> str:
         "leak": _("Put each group of look-alikes on one side."),
         "conflict": _("Look at both and give them the same label."),
         "mislabelled": _("Look at them, the most suspicious first: take the other label, or keep this one."),
+        "left_out": _(
+            "Put look-alikes on one side, then press Split again. What belongs with the frozen test set stays out."
+        ),
         "twin": _("Keep the sharpest of each group and remove the rest."),
         "blank": _("Remove them."),
         "small": _("Remove them, or upload larger ones."),

@@ -14,22 +14,27 @@ from core import audit, auth, themes
 from core.db.tables import image_clusters, image_features, train_data
 from core.image_filter import SPLITS
 from core.images import DELETE
-from core.quality import conditions
+from core.quality import conditions, frozen
 from core.quality.findings import note
+from core.quality.intake import leave_out
 from core.quality.twins import bonds_of
 from core.splits import SET_SPLIT
 from core.workbench import Workbench
 
 _image = train_data.c
 HOME = ("test", "valid", "train")
-"""Where a torn group goes: the test set never loses an image, so marks stay comparable."""
+"""Where a torn group goes: the test set never loses an image, so marks stay comparable.
+
+Once it is frozen it takes none either: what belongs with its images is left out of every split.
+"""
 
 
 @dataclass(frozen=True)
 class Move:
     image_id: int
     old: str
-    new: str
+    new: str | None
+    """None: left out of every split."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ def moves(wb: Workbench, theme_id: int) -> list[Move]:
 def one_side(wb: Workbench, actor: auth.User, theme_id: int) -> list[Move]:
     """Move look-alikes and groups that lie in several splits into one: test where one is there, else valid.
 
+    With a frozen test set nothing moves into test: its look-alikes are left out, and what came to test
+    later goes to the side of its look-alikes.
+
     The only way in which an image changes its split; what moved is in the audit log.
     Raises NotFound, NotAllowed.
     """
@@ -59,12 +67,13 @@ def one_side(wb: Workbench, actor: auth.User, theme_id: int) -> list[Move]:
     def work(connection: sa.Connection) -> list[Move]:
         themes.lock(connection, theme_id)
         found = _moves(connection, theme_id)
-        for split in SPLITS:
+        for split in (*SPLITS, None):
             ids = [move.image_id for move in found if move.new == split]
             if ids:
                 connection.execute(SET_SPLIT, {"split": split, "ids": ids, "now": datetime.now(UTC)})
         if found:
-            counts = Counter(f"{move.old} → {move.new}" for move in found)
+            leave_out(connection, [move.image_id for move in found if move.new is None])
+            counts = Counter(f"{move.old} → {move.new or 'none'}" for move in found)
             note(connection, theme, actor.id, "fix", {"kind": "leak", "images": len(found), "moved": counts})
             detail = {"moves": [[move.image_id, move.old, move.new] for move in found]}
             audit.record(connection, actor, "quality.one_side", f"theme {theme_id}", detail)
@@ -76,7 +85,8 @@ def one_side(wb: Workbench, actor: auth.User, theme_id: int) -> list[Move]:
 def copies(wb: Workbench, theme_id: int) -> list[Copies]:
     """Clusters of look-alikes that nobody said to keep, each with its best image. Raises NotFound.
 
-    Best is what was labelled and dealt before what was not, then the largest, then the sharpest.
+    Best is what was labelled and dealt before what was not, then the largest, then the sharpest. Images of
+    the frozen test set never go.
     """
     themes.get(wb, theme_id)
     with wb.db.read() as connection:
@@ -113,29 +123,32 @@ def keep_best(
 
 
 def _moves(connection: sa.Connection, theme_id: int) -> list[Move]:
+    # An image without a split moves nowhere, but what it belongs with may lie on two sides.
     query = (
         sa.select(_image.id, _image.split, _image.group_name, image_clusters.c.cluster_id)
         .select_from(train_data)
         .outerjoin(image_clusters, image_clusters.c.image_id == _image.id)
         .where(
             conditions.live(theme_id),
-            _image.split.is_not(None),
             _image.label_id.is_not(None),
             sa.or_(_image.group_name.is_not(None), image_clusters.c.cluster_id.is_not(None)),
         )
     )
     rows = connection.execute(query).all()
     bonds = bonds_of([(row.id, row.group_name, row.cluster_id) for row in rows])
+    dealt = [row for row in rows if row.id in bonds and row.split is not None]
+    fixed = frozen.members(connection, theme_id)
+    closed = frozen.is_frozen(connection, theme_id)
     splits: dict[int, set[str]] = {}
-    for row in rows:
-        if row.id in bonds:
-            splits.setdefault(bonds[row.id], set()).add(row.split)
-    home = {bond: next(split for split in HOME if split in found) for bond, found in splits.items()}
-    found = [
-        Move(row.id, row.split, home[bonds[row.id]])
-        for row in rows
-        if row.id in bonds and row.split != home[bonds[row.id]]
-    ]
+    for row in dealt:
+        if closed and row.split == "test" and row.id not in fixed:
+            continue  # it came after the test set was frozen, and follows the others
+        splits.setdefault(bonds[row.id], set()).add(row.split)
+    found = []
+    for row in dealt:
+        home = next((split for split in HOME if split in splits.get(bonds[row.id], ())), row.split)
+        if row.split != home:
+            found.append(Move(row.id, row.split, None if closed and home == "test" else home))
     return sorted(found, key=lambda move: move.image_id)
 
 
@@ -158,6 +171,7 @@ def _copies(connection: sa.Connection, theme_id: int) -> list[Copies]:
     by_cluster: dict[int, list[Any]] = {}
     for row in connection.execute(query):
         by_cluster.setdefault(row.cluster_id, []).append(row)
+    fixed = frozen.members(connection, theme_id)
     found = []
     for rows in by_cluster.values():
         if len(rows) < 2 or len({row.label_id for row in rows if row.label_id is not None}) > 1:
@@ -172,5 +186,7 @@ def _copies(connection: sa.Connection, theme_id: int) -> list[Copies]:
                 -row.id,
             ),
         )
-        found.append(Copies(best.id, tuple(row.id for row in rows if row.id != best.id)))
+        rest = tuple(row.id for row in rows if row.id != best.id and row.id not in fixed)
+        if rest:
+            found.append(Copies(best.id, rest))
     return found

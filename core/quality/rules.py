@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import InvalidInput
+from core.quality import group_names
 
 
 class Rules(BaseModel):
@@ -35,6 +36,8 @@ class Rules(BaseModel):
     """Bits of 64 in which the perceptual hashes of twins may differ; wide, for the likeness decides."""
     twin_likeness: float = Field(0.97, ge=0.5, le=1)
     """Cosine of shapes and colours that twins have at least."""
+    group_pattern: str = ""
+    """Reads from a file name what the image belongs to, see core.quality.group_names; empty: nothing is read."""
 
     most_twins: float = Field(0.20, ge=0, le=1)
     """Gate: share of images that are copies of another."""
@@ -48,9 +51,11 @@ class Rules(BaseModel):
 def changed(rules: Rules, values: dict[str, Any]) -> Rules:
     """`rules` with other values. Raises InvalidInput naming the one that is not right."""
     try:
-        return Rules.model_validate({**rules.model_dump(), **values})
+        found = Rules.model_validate({**rules.model_dump(), **values})
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidInput(
             "“{field}” is not right: {reason}.", field=str(first["loc"][0]), reason=first["msg"]
         ) from None
+    group_names.check(found.group_pattern)
+    return found

@@ -145,10 +145,14 @@ _HISTORY = sa.text(
     " SELECT CAST(:theme AS BIGINT), image_id, CAST(:now AS TIMESTAMPTZ), CAST(:user AS BIGINT), label_id,"
     " 'import' FROM import_rows WHERE image_id IS NOT NULL AND label_id IS NOT NULL AND old_label IS NULL"
 )
+# What an import says of a group counts more than what was read from a file name.
+_NO_GROUP = "(train_data.group_name IS NULL OR train_data.group_by_name)"
 _COMPLETE = sa.text(
     "UPDATE train_data SET label_id = COALESCE(train_data.label_id, r.label_id),"
     " split = COALESCE(train_data.split, r.split),"
-    " group_name = COALESCE(train_data.group_name, r.group_name), updated_at = :now,"
+    f" group_name = CASE WHEN {_NO_GROUP} THEN COALESCE(r.group_name, train_data.group_name)"
+    " ELSE train_data.group_name END,"
+    " group_by_name = train_data.group_by_name AND r.group_name IS NULL, updated_at = :now,"
     " labeled_by = CASE WHEN train_data.label_id IS NULL AND r.label_id IS NOT NULL"
     " THEN CAST(:user AS BIGINT) ELSE train_data.labeled_by END,"
     " labeled_at = CASE WHEN train_data.label_id IS NULL AND r.label_id IS NOT NULL"
@@ -156,7 +160,7 @@ _COMPLETE = sa.text(
     " FROM import_rows r WHERE train_data.id = r.image_id AND NOT r.fresh AND ("
     "(train_data.label_id IS NULL AND r.label_id IS NOT NULL)"
     " OR (train_data.split IS NULL AND r.split IS NOT NULL)"
-    " OR (train_data.group_name IS NULL AND r.group_name IS NOT NULL))"
+    f" OR ({_NO_GROUP} AND r.group_name IS NOT NULL))"
 )
 _COUNT = sa.text(
     "SELECT count(*) FILTER (WHERE fresh), count(*) FILTER (WHERE NOT fresh AND image_id IS NOT NULL),"

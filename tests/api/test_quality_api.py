@@ -61,7 +61,7 @@ def test_a_training_in_spite_of_fail_needs_an_administrators_reason(
     refused(client(admin).post(start, json={"override": "x" * 2_001}), 422)
     refused(client(admin).post(start, json={"override": "a\0b"}), 422)
     assert client(admin).post(start, json={"override": "The leak is wanted."}).status_code == 201
-    [entry] = client(admin).get(f"theme/{theme.id}/quality/log").json()
+    entry, _first_freeze = client(admin).get(f"theme/{theme.id}/quality/log").json()
     assert (entry["action"], entry["detail"]["reason"]) == ("override", "The leak is wanted.")
 
 
@@ -80,6 +80,24 @@ def test_thresholds_and_decisions(
     changed = client(trainer).patch(f"{base}/rules", json={"least_per_label": 500}).json()
     assert "per-label" in {line["name"] for line in changed["lines"] if not line["passed"]}
     assert sum(n for _, n in client(labeler).get(f"{base}/histogram/dark").json()) == 27
+
+
+def test_groups_are_previewed_and_the_test_set_is_frozen(
+    theme: themes.Theme, client: Client, trainer: auth.User, labeler: auth.User, viewer: auth.User
+) -> None:
+    base = f"theme/{theme.id}/quality"
+    seen = client(viewer).get(f"{base}/groups", params={"pattern": "^([a-z]+)/"}).json()
+    assert (seen["groups"], seen["grouped"], seen["alone"]) == (3, 25, [])
+    assert seen["largest"][0]["images"] == 12
+    assert "exactly one pair" in refused(client(viewer).get(f"{base}/groups", params={"pattern": "a"}), 422)
+    saved = client(trainer).patch(f"{base}/rules", json={"group_pattern": "([a-z]+)"}).json()
+    assert saved["rules"]["group_pattern"] == "([a-z]+)"
+    assert client(viewer).get(f"{base}/test-set").json()["hash"] is None
+    refused(client(labeler).post(f"{base}/test-set"), 403)
+    made = client(trainer).post(f"{base}/test-set").json()
+    assert (len(made["hash"]), made["by"], made["changes"]) == (64, "trainer", [])
+    assert "Say why" in refused(client(trainer).post(f"{base}/test-set"), 409)
+    assert client(trainer).post(f"{base}/test-set", json={"reason": "new labels"}).status_code == 201
 
 
 def test_what_makes_no_sense_is_refused_in_a_sentence(

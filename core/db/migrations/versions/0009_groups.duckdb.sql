@@ -1,0 +1,12 @@
+ALTER TABLE themes ADD COLUMN frozen_test JSON;
+
+ALTER TABLE train_data ADD COLUMN group_by_name BOOLEAN;
+
+ALTER TABLE image_findings ADD COLUMN turn INTEGER;
+
+CREATE TABLE frozen_tests (
+    image_id BIGINT NOT NULL,
+    theme_id BIGINT NOT NULL,
+    label_id BIGINT NOT NULL,
+    PRIMARY KEY (image_id)
+);
