@@ -14,7 +14,7 @@ from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.labelling import Number
 from api.router import Router
 from core import image_filter, images
-from core.quality import check_jobs, findings, freezing, frozen, gate, groups, repair
+from core.quality import check_jobs, findings, freezing, frozen, gate, groups, picks, repair, upright
 from core.workbench import Workbench
 
 router = Router(tags=["quality"])
@@ -53,6 +53,7 @@ class CheckOut(BaseModel):
     progress: float
     checked_at: datetime | None
     accuracy: float | None
+    upright: float | None
     changed: int
     error: dict[str, Any] | None
 
@@ -132,6 +133,29 @@ class FrozenOut(BaseModel):
     by: str | None
     reason: str | None
     changes: list[ChangedOut]
+
+
+class Ids(_In):
+    ids: list[Number] = Field(max_length=picks.MOST)
+
+
+class PointsOut(BaseModel):
+    """The pictures on the map, in one order; empty until a check drew it."""
+
+    ids: list[int]
+    labels: list[int | None]
+    x: list[float]
+    y: list[float]
+
+
+class PickedOut(BaseModel):
+    picked: str
+    """Filter of the images, as `picked` in their address."""
+
+
+class TurnedOut(BaseModel):
+    images: dict[int, int]
+    """The new image's id by the old one's."""
 
 
 class EntryOut(BaseModel):
@@ -250,6 +274,24 @@ def test_set(wb: Bench, _user: Viewer, theme_id: Id) -> FrozenOut:
 def freeze(wb: Bench, user: Trainer, theme_id: Id, body: Freeze | None = None) -> FrozenOut:
     freezing.freeze(wb, user, theme_id, body.reason if body else "")
     return test_set(wb, user, theme_id)
+
+
+@router.get("/theme/{theme_id}/quality/map", summary="The pictures as points, look-alikes near each other")
+def points(wb: Bench, _user: Viewer, theme_id: Id) -> PointsOut:
+    found = picks.points(wb, theme_id) or picks.Points([], [], [], [])
+    return PointsOut(**asdict(found))
+
+
+@router.post(
+    "/theme/{theme_id}/quality/pick", status_code=201, summary="Keep a selection of images for an address"
+)
+def pick(wb: Bench, user: Viewer, theme_id: Id, body: Ids) -> PickedOut:
+    return PickedOut(picked=picks.pick(wb, user, theme_id, body.ids))
+
+
+@router.post("/theme/{theme_id}/quality/upright", summary="Turn pictures with that finding upright")
+def turn_upright(wb: Bench, user: Labeler, theme_id: Id, body: Ids) -> TurnedOut:
+    return TurnedOut(images=upright.turn(wb, user, theme_id, body.ids))
 
 
 @router.get("/theme/{theme_id}/quality/log", summary="Checks, fixes and decisions, newest first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.db.tables import label_history, train_data
+from core.db.tables import image_picks, label_history, train_data
 from core.errors import InvalidInput
 from core.quality import conditions
 from core.quality.kinds import KINDS
@@ -48,6 +49,8 @@ class Filter:
     """Part of the file name, in any case."""
     finding: str | None = None
     """Kind of an open quality finding, see core.quality.kinds."""
+    picked: str | None = None
+    """Hash of a selection made elsewhere, see core.quality.picks."""
     sort: str = "newest"
     like: int | None = None
     """The image that `sort="similar"` compares with."""
@@ -78,6 +81,9 @@ class Filter:
             found.append(sa.func.strpos(sa.func.lower(column.file_name), self.name.lower()) > 0)
         if self.finding is not None:
             found.append(conditions.finding(self.finding, theme_id))
+        if self.picked is not None:
+            chosen = sa.select(image_picks.c.image_id).where(image_picks.c.hash == self.picked)
+            found.append(column.id.in_(chosen))
         return found
 
     @property
@@ -198,6 +204,7 @@ def from_query(query: Mapping[str, str]) -> Filter:
         at=_day(query, "at"),
         name=query.get("name", "").strip()[:MAX_NAME] or None,
         finding=_one_of(query, "finding", tuple(KINDS)),
+        picked=_hash(query, "picked"),
         sort=_one_of(query, "sort", SORTS) or "newest",
         like=_whole(query, "like"),
     )
@@ -224,6 +231,15 @@ def _whole(query: Mapping[str, str], name: str) -> int | None:
             "The filter {name} is “{value}”; it must be a number.", name=name, value=value[:50]
         )
     return int(value)
+
+
+def _hash(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name) or None
+    if value is not None and not re.fullmatch("[0-9a-f]{32}", value):
+        raise InvalidInput(
+            "The filter {name} is “{value}”; open the images from the map again.", name=name, value=value[:50]
+        )
+    return value
 
 
 def _share(query: Mapping[str, str], name: str) -> float | None:

@@ -72,6 +72,9 @@ class CheckSpec(_Frozen):
     kind: Literal["check"]
     theme_id: int
     manifest: str  # key in the file store, see core.quality.check_files
+    views: str | None = None  # … of what the last check saw
+    map: str | None = None  # … of its map, where it was drawn from the same vectors
+    vectors: int = 0  # model version whose embeddings the manifest has; 0: looks
     max_file_bytes: int
     max_pixels: int
     code: CodeVersion | None

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image, ImageOps
 
 from core.errors import InvalidInput
 from core.events import Type
-from core.files import FileStore
-from core.images_io import Limits, look_again
+from core.files import FileStore, content_key
+from core.images_io import THUMBNAIL_SIDES, Limits, look_again
 from core.processes import die_with_parent
-from core.quality import doubts
-from core.quality.check_files import RESULT
+from core.quality import doubts, maps, turned
+from core.quality.check_files import MAP, RESULT, VIEWS
 from core.quality.measures import NAMES
 from core.settings import Settings
 from core.spec import CheckSpec
@@ -28,8 +29,8 @@ from jobs.runtime import Cancelled, Job
 
 CHUNK = 256
 """Images between two looks at whether somebody pressed Stop."""
-READ = 0.7
-"""Share of the progress when every file was looked at; judging the labels is the rest."""
+READ, SEEN, JUDGED = 0.4, 0.7, 0.9
+"""Shares of the progress: every file is there, every picture was seen, labels and sides were judged; then the map."""
 
 
 def run(spec_json: str, attempt: int) -> None:
@@ -47,23 +48,120 @@ def main(job: Job, spec: CheckSpec) -> None:
     rows: dict[int, dict[str, Any]] = {}
     for image_id, found in _files(job, spec, manifest):
         rows.setdefault(image_id, {}).update(found)
-    accuracy, left_out = _labels(job, manifest, rows)
+    views = _views(job, spec, manifest)
+    accuracy, left_out = _labels(manifest, rows)
+    up = _turned(manifest, views, rows)
+    job.progress(phase="check", fraction=JUDGED)
+    if job.wanted() == "cancel":
+        raise Cancelled
+    places = _places(job, spec, manifest, rows)
     names = RESULT.names[1:]
     table = pa.Table.from_pylist(
         [{"image_id": i, **dict.fromkeys(names), **row} for i, row in sorted(rows.items())], schema=RESULT
     )
-    out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd")
     job.emit(
         Type.RESULT,
         {
-            "findings": job.files.put(out.getvalue(), "checks", "parquet"),
+            "findings": _put(job, table),
+            "views": _put(job, views),
+            "map": _put(job, places),
+            "vectors": spec.vectors,
             "images": manifest.num_rows,
             "accuracy": accuracy,
             "left_out": left_out,
+            "upright": up,
         },
     )
     job.progress(phase="check", fraction=1.0)
+
+
+def _put(job: Job, table: pa.Table) -> str:
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return job.files.put(out.getvalue(), "checks", "parquet")
+
+
+def _views(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
+    """Every picture as core.quality.turned sees it; only those that the last check did not have are read."""
+    known: dict[int, bytes] = {}
+    if spec.views is not None:
+        with job.files.open(spec.views) as file:
+            known = dict(zip(*pq.read_table(file).to_pydict().values(), strict=True))
+    names = ("image_id", "image_path", "sha256")
+    items = list(zip(*(manifest[name].to_pylist() for name in names), strict=True))
+    fresh = [item for item in items if known.get(item[0]) is None]
+
+    def one(item: tuple[int, str, str]) -> bytes | None:
+        return _view(job.files, item[1], item[2])
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for start in range(0, len(fresh), CHUNK):
+            if job.wanted() == "cancel":
+                raise Cancelled
+            part = fresh[start : start + CHUNK]
+            for (image_id, _, _), seen in zip(part, pool.map(one, part), strict=True):
+                if seen is not None:
+                    known[image_id] = seen
+            job.progress(
+                phase="check", fraction=READ + (SEEN - READ) * min(1.0, (start + CHUNK) / len(fresh))
+            )
+    ids = [image_id for image_id, _, _ in items]
+    return pa.table({"image_id": ids, "view": [known.get(each) for each in ids]}, schema=VIEWS)
+
+
+def _view(files: FileStore, path: str, sha256: str) -> bytes | None:
+    """From the smallest thumbnail there is, else from the file."""
+    keys = [content_key(sha256, "thumbs", "webp", suffix=f"-{side}") for side in THUMBNAIL_SIDES]
+    for key in (*keys, path):
+        if files.size(key) is None:
+            continue
+        try:
+            return turned.view(ImageOps.exif_transpose(Image.open(io.BytesIO(files.read(key)))))
+        except Exception:  # Pillow raises nearly anything on damaged bytes, which `_look` reports
+            return None
+    return None
+
+
+def _turned(manifest: pa.Table, views: pa.Table, rows: dict[int, dict[str, Any]]) -> float | None:
+    """Name pictures that lie wrong; how well unseen ones were told apart, None where there are too few."""
+    ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
+    seen: list[bytes | None] = views["view"].to_pylist()
+    usable = [i for i, view in enumerate(seen) if view is not None]
+    if len(usable) < turned.LEAST:
+        return None
+    given = manifest["label_id"].to_pylist()
+    place = {label: number for number, label in enumerate(sorted({g for g in given if g is not None}))}
+    labels = np.array([place.get(given[i], -1) for i in usable], dtype=np.int64)
+    matrix = np.frombuffer(b"".join(seen[i] or b"" for i in usable), dtype=np.int8)
+    found = turned.find(matrix.reshape(len(usable), -1), labels)
+    if found.trustworthy:
+        for i in np.flatnonzero(found.turn):
+            named = {"turn": int(found.turn[i]), "lies_right": float(found.score[i])}
+            rows.setdefault(int(ids[usable[i]]), {}).update(named)
+    return found.accuracy
+
+
+def _places(job: Job, spec: CheckSpec, manifest: pa.Table, rows: dict[int, dict[str, Any]]) -> pa.Table:
+    """The map; pictures far from all others are named beside."""
+    ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
+    vectors: list[bytes] = [vector or b"" for vector in manifest["vector"].to_pylist()]
+    usable = np.array([i for i, vector in enumerate(vectors) if vector], dtype=np.int64)
+    if not len(usable):
+        return MAP.empty_table()
+    matrix = np.frombuffer(b"".join(vectors[i] for i in usable), dtype=np.int8).reshape(len(usable), -1)
+    distance = maps.far(matrix)
+    for i in np.flatnonzero(maps.outliers(distance)):
+        rows.setdefault(int(ids[usable[i]]), {})["distance"] = float(distance[i])
+    shown = maps.chosen(ids[usable])
+    before = None
+    if spec.map is not None:
+        with job.files.open(spec.map) as file:
+            old = {row["image_id"]: (row["x"], row["y"]) for row in pq.read_table(file).to_pylist()}
+        nowhere = (np.nan, np.nan)
+        before = np.array([old.get(image_id, nowhere) for image_id in ids[usable[shown]].tolist()])
+    places = maps.lay_out(matrix[shown], before)
+    columns = [pa.array(each) for each in (ids[usable[shown]], places[:, 0], places[:, 1])]
+    return pa.Table.from_arrays(columns, schema=MAP)
 
 
 def _files(job: Job, spec: CheckSpec, manifest: pa.Table) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -97,7 +195,7 @@ def _look(files: FileStore, path: str, size: int, measured: bool, limits: Limits
     return {"look": seen.look, **{name: getattr(seen.measures, name) for name in NAMES}}
 
 
-def _labels(job: Job, manifest: pa.Table, rows: dict[int, dict[str, Any]]) -> tuple[float | None, int]:
+def _labels(manifest: pa.Table, rows: dict[int, dict[str, Any]]) -> tuple[float | None, int]:
     """Doubt labels; (how well unseen images are told apart, labelled images nothing can be said of)."""
     ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
     given = manifest["label_id"].to_pylist()

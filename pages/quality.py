@@ -8,10 +8,10 @@ import streamlit as st
 from core import auth, images, workbench
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality import check_jobs, doubts, findings, gate, kinds, repair
+from core.quality import check_jobs, doubts, findings, gate, kinds, repair, turned, upright
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
-from pages.widgets import charts, drift, frame, quality_frozen, quality_groups, steps, trust
+from pages.widgets import charts, drift, frame, quality_frozen, quality_groups, quality_map, steps, trust
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import when
 
@@ -164,6 +164,10 @@ def checking() -> None:
                     "Without a trained model too little is known of these pictures to doubt a label: train one, "
                     "then check again."
                 )
+            if state.upright is not None and state.upright < turned.SEES_ENOUGH:
+                text += " " + _(
+                    "Not checked: which way up pictures belong. The side that is up was told for {share} of them only."
+                ).format(share=f"{state.upright * 100:.0f} %")
             st.caption(text)
 
 
@@ -211,12 +215,31 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
         return
     splits = {"train": _("train"), "valid": _("valid"), "test": _("test")}
     captions = {}
+    turns = upright.turns(wb, theme.id, ids) if kind.name == "turned" else {}
     for image in shown:
         if kind.name == "leak":
             captions[image.id] = splits.get(image.split or "", "–")
         elif kind.name == "conflict":
             captions[image.id] = frame.shorten(names.get(image.label_id or 0, "–"), 14)
-    thumbnails(shown, captions)
+        elif image.id in turns:
+            captions[image.id] = {1: "↻ 90°", 2: "↻ 180°", 3: "↺ 90°"}[turns[image.id]]
+    if turns:
+        st.caption(_("Shown as they would be afterwards:"))
+    thumbnails(shown, captions, turns=turns)
+    if (
+        turns
+        and may_label
+        and st.button(
+            ngettext("Turn it upright", "Turn these {n} upright", len(turns)).format(n=len(turns)),
+            key="turn-upright",
+            help=_(
+                "A turned copy with the same label takes the place of each; the old one stays in the records."
+            ),
+        )
+    ):
+        with frame.refusals():
+            upright.turn(wb, me, theme.id, list(turns))
+            st.rerun()
     may_decide = may_edit if kind.name in findings.GATED else may_label
     if (
         kind.name not in findings.FIXED_BY_REPAIR
@@ -418,6 +441,8 @@ else:
     checking()
     findings_of(standing)
     drift.draw(wb, theme)
+    with st.expander(_("Map of the pictures")):
+        quality_map.draw(wb, me, theme)
     with st.expander(_("Images that belong together")):
         quality_groups.draw(wb, me, theme)
     with st.expander(_("Frozen test set")):

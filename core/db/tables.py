@@ -233,6 +233,13 @@ frozen_tests = sa.Table(
 )
 postgres_index(frozen_tests, "theme_id")
 
+image_picks = sa.Table(
+    "image_picks",
+    metadata,
+    sa.Column("hash", sa.String(32), primary_key=True),  # of the theme and the ids: see core.quality.picks
+    sa.Column("image_id", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
 dataset_quality_logs = sa.Table(
     "dataset_quality_logs",
     metadata,

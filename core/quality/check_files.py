@@ -1,4 +1,4 @@
-"""Pure. The two Parquet files of a job that checks images: what it is given and what it gives back."""
+"""Pure. The Parquet files of a job that checks images: what it is given and what it gives back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core.quality.measures import NAMES
 _MANIFEST: list[pa.Field[Any]] = [
     pa.field("image_id", pa.int64()),
     pa.field("image_path", pa.string()),
+    pa.field("sha256", pa.string()),
     pa.field("size", pa.int64()),
     pa.field("label_id", pa.int64()),
     pa.field("vector", pa.binary()),
@@ -27,10 +28,26 @@ _RESULT: list[pa.Field[Any]] = [
     pa.field("guess_id", pa.int64()),
     pa.field("score", pa.float64()),
     pa.field("label_id", pa.int64()),
+    pa.field("turn", pa.int32()),
+    pa.field("lies_right", pa.float64()),
+    pa.field("distance", pa.float64()),
 ]
 RESULT = pa.schema(_RESULT)
 """One row an image that there is something to say of.
 
 `look` and the measures: of an image that had none. `guess_id`, `score` and `label_id`: of one whose
-label is in doubt, see core.quality.doubts.
+label is in doubt, see core.quality.doubts. `turn` and `lies_right`: of a turned one, see core.quality.turned.
+`distance`: of one far from all others, see core.quality.maps.
 """
+
+_VIEWS: list[pa.Field[Any]] = [pa.field("image_id", pa.int64()), pa.field("view", pa.binary())]
+VIEWS = pa.schema(_VIEWS)
+"""Each image's view (core.quality.turned), so that the next check reads only new files."""
+
+_MAP: list[pa.Field[Any]] = [
+    pa.field("image_id", pa.int64()),
+    pa.field("x", pa.float32()),
+    pa.field("y", pa.float32()),
+]
+MAP = pa.schema(_MAP)
+"""Places on the map, by image id, see core.quality.maps."""

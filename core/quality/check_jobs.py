@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -43,6 +44,8 @@ class State:
     """When the newest finished check began."""
     accuracy: float | None
     """How well labels of unseen images were told; below core.quality.doubts.SEES_ENOUGH none was doubted."""
+    upright: float | None
+    """How well it was told which side of unseen images is up; see core.quality.turned.SEES_ENOUGH."""
     changed: int
     """Images that were added or labelled anew since."""
     error: dict[str, Any] | None
@@ -60,17 +63,21 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
     queue.ping(wb)
     with wb.db.read() as connection:
         _refuse_second(connection, theme_id)
-    manifest = _manifest(wb, theme)
+    manifest, vectors = _manifest(wb, theme)
 
     def work(connection: sa.Connection) -> CheckSpec:
         themes.lock(connection, theme_id)
         _refuse_second(connection, theme_id)
+        last = side_jobs.newest_applied(connection, KIND, theme_id) or {}
         [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
         spec = CheckSpec(
             run_id=run_id,
             kind=KIND,
             theme_id=theme_id,
             manifest=manifest,
+            vectors=vectors,
+            views=last.get("views"),
+            map=last.get("map") if last.get("vectors") == vectors else None,
             max_file_bytes=wb.settings.max_file_bytes,
             max_pixels=wb.settings.max_pixels,
             code=codeversion.current(wb.settings),
@@ -121,6 +128,7 @@ def state(wb: Workbench, theme_id: int) -> State:
         progress=((newest["progress"] or {}).get("fraction", 0.0) if newest and running else 0.0),
         checked_at=since,
         accuracy=applied["accuracy"] if applied else None,
+        upright=applied.get("upright") if applied else None,
         changed=int(changed),
         error=newest["error"] if newest and not running else None,
     )
@@ -170,7 +178,7 @@ def _apply(wb: Workbench, row: Any) -> None:
     intake.catch_up(wb, theme_id)
 
     def end(connection: sa.Connection) -> None:
-        detail = {name: result[name] for name in ("images", "accuracy", "left_out")}
+        detail = {name: result[name] for name in ("images", "accuracy", "left_out", "upright")}
         findings.note(connection, theme, row["created_by"], "check", detail)
         done = {**result, "at": row["created_at"].isoformat(), "done": "applied"}
         side_jobs.set_result(connection, run_id, done)
@@ -203,7 +211,7 @@ def _store_measures(connection: sa.Connection, theme_id: int, rows: list[dict[st
 
 
 def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now: datetime) -> None:
-    """Open findings of both kinds in the place of those of the last check.
+    """Open findings of these kinds in the place of those of the last check.
 
     What a person called fine stays so, and a doubt that a person followed stays as its proof, until
     the image's new label is doubted too.
@@ -213,42 +221,53 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
     same_label = sa.exists().where(
         train_data.c.id == column.image_id, train_data.c.label_id == column.label_id
     )
-    connection.execute(image_findings.delete().where(of_theme, column.kind == "unreadable"))
+    anew = ("unreadable", "turned", "outlier")
+    connection.execute(image_findings.delete().where(of_theme, column.kind.in_(anew)))
     connection.execute(image_findings.delete().where(of_theme, column.kind == "mislabelled", same_label))
     old: dict[tuple[int, str], int | None] = {
         (row.image_id, row.kind): row.label_id
         for row in connection.execute(
             sa.select(column.image_id, column.kind, column.label_id).where(
-                column.theme_id == theme_id, column.kind.in_(("unreadable", "mislabelled"))
+                column.theme_id == theme_id, column.kind.in_((*anew, "mislabelled"))
             )
         )
     }
     rows = [
-        {
-            "image_id": found["image_id"],
-            "kind": kind,
-            "theme_id": theme_id,
-            "score": found["score"],
-            "label_id": found["label_id"],
-            "guess_id": found["guess_id"],
-            "at": now,
-        }
-        for found in table.to_pylist()
-        for kind, there in (
-            ("unreadable", found["unreadable"]),
-            ("mislabelled", found["guess_id"] is not None),
-        )
-        if there
+        {"theme_id": theme_id, "at": now, "label_id": None, "guess_id": None, "turn": None, **found}
+        for found in _found(table)
     ]
-    rows = [row for row in rows if old.get((row["image_id"], row["kind"]), -1) != row["label_id"]]
+    rows = [
+        row
+        for row in rows
+        if (row["image_id"], row["kind"]) not in old
+        or (row["kind"] == "mislabelled" and old[row["image_id"], row["kind"]] != row["label_id"])
+    ]
     again = [row["image_id"] for row in rows if (row["image_id"], row["kind"]) in old]
     if again:
         connection.execute(_FORGET, {"ids": again})
     bulk_insert(connection, image_findings, rows)
 
 
-def _manifest(wb: Workbench, theme: themes.Theme) -> str:
-    """Write the theme's live images to the file store; the key. Raises InvalidInput where there are none."""
+def _found(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """What a result says of single images, as columns of image_findings."""
+    for row in table.to_pylist():
+        image = {"image_id": row["image_id"]}
+        if row["unreadable"]:
+            yield {**image, "kind": "unreadable", "score": None}
+        if row["guess_id"] is not None:
+            doubt = {name: row[name] for name in ("score", "label_id", "guess_id")}
+            yield {**image, "kind": "mislabelled", **doubt}
+        if row["turn"] is not None:
+            yield {**image, "kind": "turned", "score": row["lies_right"], "turn": row["turn"]}
+        if row["distance"] is not None:
+            yield {**image, "kind": "outlier", "score": -row["distance"]}
+
+
+def _manifest(wb: Workbench, theme: themes.Theme) -> tuple[str, int]:
+    """Write the theme's live images to the file store; (key, version whose vectors they have or 0).
+
+    Raises InvalidInput where there are none.
+    """
     column, feature = train_data.c, image_features.c
     with wb.db.read() as connection:
         by_model = connection.execute(
@@ -256,6 +275,7 @@ def _manifest(wb: Workbench, theme: themes.Theme) -> str:
                 sa.func.count(sa.distinct(feature.version_id)),
                 sa.func.count(),
                 sa.func.count(feature.version_id),
+                sa.func.max(feature.version_id),
             )
             .select_from(image_features)
             .join(train_data, column.id == feature.image_id)
@@ -266,6 +286,7 @@ def _manifest(wb: Workbench, theme: themes.Theme) -> str:
             sa.select(
                 column.id,
                 column.image_path,
+                column.sha256,
                 column.size,
                 column.label_id,
                 feature.embedding if embedded else feature.look,
@@ -289,7 +310,7 @@ def _manifest(wb: Workbench, theme: themes.Theme) -> str:
                 written += len(part)
     if not written:
         raise InvalidInput("The theme “{name}” has no images; upload some first.", name=theme.name)
-    return wb.files.put(out.getvalue(), "checks", "parquet")
+    return wb.files.put(out.getvalue(), "checks", "parquet"), int(by_model[3] or 0) if embedded else 0
 
 
 def _refuse_second(connection: sa.Connection, theme_id: int) -> None:

@@ -57,12 +57,12 @@ def find(vectors: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Doubts:
     for label in range(k):
         members = rng.permutation(np.flatnonzero(labels == label))
         folds[members] = np.arange(len(members)) % FOLDS
-    lift = _Kernel(_unit(vectors[rng.choice(n, min(n, SAMPLE), replace=False)]), rng)
+    lift = Kernel(_unit(vectors[rng.choice(n, min(n, SAMPLE), replace=False)]), rng)
     size = FEATURES + 1
     gram, target = np.zeros((FOLDS, size, size)), np.zeros((FOLDS, size, k))
     for fold in range(FOLDS):
         for part in _chunks(np.flatnonzero(folds == fold)):
-            lifted = lift(vectors[part])
+            lifted = lift(_unit(vectors[part]))
             gram[fold] += lifted.T @ lifted
             target[fold] += lifted.T @ np.eye(k, dtype=np.float32)[labels[part]]
     scores = np.empty((n, k), dtype=np.float32)
@@ -70,8 +70,8 @@ def find(vectors: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Doubts:
     for fold in range(FOLDS):
         weights = np.linalg.solve(whole - gram[fold] + RIDGE * np.eye(size), answer - target[fold])
         for part in _chunks(np.flatnonzero(folds == fold)):
-            scores[part] = lift(vectors[part]) @ weights
-    return judge(_probabilities(scores, labels), labels)
+            scores[part] = lift(_unit(vectors[part])) @ weights
+    return judge(likeliest(scores, labels), labels)
 
 
 def judge(probabilities: np.ndarray, labels: np.ndarray) -> Doubts:
@@ -96,10 +96,11 @@ def judge(probabilities: np.ndarray, labels: np.ndarray) -> Doubts:
     )
 
 
-class _Kernel:
+class Kernel:
     """Random Fourier features of a Gaussian kernel whose width is the median distance of a sample, and a one."""
 
     def __init__(self, sample: np.ndarray, rng: np.random.Generator) -> None:
+        """`sample`: rows (n × d) as they will be given later, brought to one length by the caller or not."""
         gaps = ((sample[:, None, :] - sample[None, :, :]) ** 2).sum(axis=-1)
         width = float(np.median(gaps[np.triu_indices(len(sample), 1)])) if len(sample) > 1 else 1.0
         spread = np.sqrt(2.0 / max(width, 1e-6))
@@ -107,7 +108,8 @@ class _Kernel:
         self._phase = rng.uniform(0.0, 2 * np.pi, FEATURES).astype(np.float32)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        lifted = np.cos(_unit(vectors) @ self._weights + self._phase) * np.float32(np.sqrt(2.0 / FEATURES))
+        """n × (FEATURES + 1), float32."""
+        lifted = np.cos(vectors @ self._weights + self._phase) * np.float32(np.sqrt(2.0 / FEATURES))
         return np.concatenate([lifted, np.ones((len(lifted), 1), dtype=np.float32)], axis=1)
 
 
@@ -120,7 +122,8 @@ def _chunks(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
-def _probabilities(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def likeliest(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities (n × k) from regression scores, at that of SCALES which makes `labels` likeliest."""
     rows = np.arange(len(labels))
     best, least = scores, np.inf
     for scale in SCALES:

@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("conflict", SEVERE),
         Kind("mislabelled", SEVERE),
         Kind("left_out", NOTABLE),
+        Kind("turned", NOTABLE),
         Kind("twin", NOTABLE),
         Kind("blank", NOTABLE, Threshold("contrast", "blank_below", False, 0, 20)),
         Kind("small", NOTABLE, Threshold("side", "small_below", False, 0, 256)),
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("bright", HINT, Threshold("shade", "bright_above", True, 100, 255)),
         Kind("blurred", HINT, Threshold("sharpness", "blurred_below", False, 0, 500)),
         Kind("grey", HINT),
+        Kind("outlier", HINT),
     )
 }
 MEASURED = tuple(kind for kind in KINDS.values() if kind.threshold)
@@ -60,6 +62,7 @@ def title(name: str) -> str:
         "conflict": _("Same picture, different labels"),
         "mislabelled": _("Probably a wrong label"),
         "left_out": _("Left out of the split"),
+        "turned": _("Lies on its side or upside down"),
         "twin": _("Nearly the same picture twice"),
         "blank": _("Blank"),
         "small": _("Too small"),
@@ -69,6 +72,7 @@ def title(name: str) -> str:
         "bright": _("Overexposed"),
         "blurred": _("Blurred"),
         "grey": _("Grey among colour"),
+        "outlier": _("Unlike all others"),
     }[name]
 
 
@@ -84,6 +88,9 @@ def meaning(name: str) -> str:
         "left_out": _(
             "These belong with images of two sides, or with the frozen test set, so no model learns from them."
         ),
+        "turned": _(
+            "Models that learnt from the other pictures what is up are sure that this one was turned."
+        ),
         "twin": _("Copies teach nothing new and count double; keep the best one."),
         "blank": _("A single colour: there is nothing to learn."),
         "small": _("So few pixels that details are lost."),
@@ -93,6 +100,9 @@ def meaning(name: str) -> str:
         "bright": _("So bright that a model may see only white."),
         "blurred": _("Edges are soft: out of focus, or moved."),
         "grey": _("Without colour, while most of the theme's pictures have colour."),
+        "outlier": _(
+            "No other picture looks like it: perhaps it came here by mistake, perhaps it is just rare."
+        ),
     }[name]
 
 
@@ -106,6 +116,7 @@ def advice(name: str) -> str:
         "left_out": _(
             "Put look-alikes on one side, then press Split again. What belongs with the frozen test set stays out."
         ),
+        "turned": _("Turn them upright, or call them fine."),
         "twin": _("Keep the sharpest of each group and remove the rest."),
         "blank": _("Remove them."),
         "small": _("Remove them, or upload larger ones."),
@@ -115,4 +126,5 @@ def advice(name: str) -> str:
         "bright": _("Remove those in which you see nothing yourself."),
         "blurred": _("Remove those in which you see nothing yourself."),
         "grey": _("Keep them if users send such pictures too; otherwise remove them."),
+        "outlier": _("Remove what does not belong here; add more pictures like the rest."),
     }[name]

@@ -14,18 +14,26 @@ SIDE = 84
 """Pixels."""
 _FIGURE = (
     '<figure style="margin:0;width:{side}px"><img src="/api/thumbs/{sha256}-small.webp" alt="{name}" title="{name}"'
-    ' loading="lazy" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px">'
+    ' loading="lazy" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px;rotate:{turn}deg">'
     '<figcaption style="font-size:.8rem;line-height:1.3;overflow-wrap:anywhere">{caption}</figcaption></figure>'
 )
 
 
 def thumbnails(
-    shown: Sequence[Image], captions: Mapping[int, str] | None = None, *, side: int = SIDE
+    shown: Sequence[Image],
+    captions: Mapping[int, str] | None = None,
+    *,
+    side: int = SIDE,
+    turns: Mapping[int, int] | None = None,
 ) -> None:
-    """Pictures beside each other; without captions (by image id) the end of the file name stands there."""
+    """Pictures beside each other; without captions (by image id) the end of the file name stands there.
+
+    `turns`: quarters by which pictures are shown turned clockwise, by image id.
+    """
     figures = (
         _FIGURE.format(
             side=side,
+            turn=90 * (turns or {}).get(image.id, 0),
             sha256=image.sha256,
             name=escape(image.file_name),
             caption=escape((captions or {}).get(image.id, shorten(image.file_name.rpartition("/")[2], 14))),

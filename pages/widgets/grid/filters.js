@@ -1,6 +1,6 @@
 // What is shown and in which order. Every part of it lives in the address of the page, so it can be sent to others.
 const FILTER_NAMES = ["state", "label", "split", "by", "flagged", "suggested", "confidence_from", "confidence_to",
-  "import", "since", "until", "at", "finding", "name", "sort", "like", "batch"];
+  "import", "since", "until", "at", "finding", "picked", "name", "sort", "like", "batch"];
 const ORDERS = ["newest", "oldest", "name", "uncertain", "teach", "sweep", "suspicious"];
 
 class Filters {
@@ -115,6 +115,7 @@ class Filters {
       since: (v) => `${t.filter_since} ${v}`,
       until: (v) => `${t.filter_until} ${v}`,
       finding: (v) => nameOf(this.data.findings, v),
+      picked: () => t.picked_on_map,
       at: (v) => fill(t.as_it_was, { day: v }),
       batch: () => t.my_batch_on,
       like: (v) => fill(t.similar_to, { id: v }),

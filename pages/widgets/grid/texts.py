@@ -32,6 +32,7 @@ def texts() -> dict[str, str | dict[str, str]]:
         "filter_import": _("Import"),
         "filter_finding": _("Quality finding"),
         "any_finding": _("Any"),
+        "picked_on_map": _("circled on the map"),
         "filter_since": _("Added since"),
         "filter_until": _("Added until"),
         "flagged_yes": _("flagged as unsure"),

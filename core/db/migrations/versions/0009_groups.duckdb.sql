@@ -10,3 +10,9 @@ CREATE TABLE frozen_tests (
     label_id BIGINT NOT NULL,
     PRIMARY KEY (image_id)
 );
+
+CREATE TABLE image_picks (
+    hash VARCHAR(32) NOT NULL,
+    image_id BIGINT NOT NULL,
+    PRIMARY KEY (hash, image_id)
+);

@@ -12,4 +12,10 @@ CREATE TABLE frozen_tests (
     FOREIGN KEY (theme_id) REFERENCES themes (id)
 );
 
+CREATE TABLE image_picks (
+    hash VARCHAR(32) NOT NULL,
+    image_id BIGINT NOT NULL,
+    PRIMARY KEY (hash, image_id)
+);
+
 CREATE INDEX ix_frozen_tests_theme_id ON frozen_tests (theme_id);

@@ -1,4 +1,4 @@
-"""Groups read from file names, the frozen test set, and which way up an image belongs."""
+"""Groups read from file names, the frozen test set, which way up an image belongs, images picked on the map."""
 
 from core.db.migrations.scripts import run_beside
 
