@@ -47,6 +47,7 @@ FILTERS = {
             ("until", "last day"),
             ("at", "a day: the images and labels of then, the end of that day (UTC)"),
             ("name", "part of the file name"),
+            ("picked", "a kept selection, see the route quality/pick"),
             ("sort", f"one of: {', '.join(image_filter.SORTS)}"),
             ("like", "with sort=similar: id of the image to compare with"),
         )

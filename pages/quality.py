@@ -226,33 +226,34 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
     if turns:
         st.caption(_("Shown as they would be afterwards:"))
     thumbnails(shown, captions, turns=turns)
-    if (
-        turns
-        and may_label
-        and st.button(
-            ngettext("Turn it upright", "Turn these {n} upright", len(turns)).format(n=len(turns)),
-            key="turn-upright",
-            help=_(
-                "A turned copy with the same label takes the place of each; the old one stays in the records."
-            ),
-        )
-    ):
-        with frame.refusals():
-            upright.turn(wb, me, theme.id, list(turns))
-            st.rerun()
     may_decide = may_edit if kind.name in findings.GATED else may_label
-    if (
-        kind.name not in findings.FIXED_BY_REPAIR
-        and may_decide
-        and st.button(
-            ngettext("It is fine", "All {n} are fine", n).format(n=f"{n:,}"),
-            key=f"fine-{kind.name}",
-            help=_("They are no longer listed here, and the log remembers who said so."),
-        )
-    ):
-        with frame.refusals():
-            findings.decide(wb, me, theme.id, kind.name, images.ids(wb, theme.id, which).tolist())
-            st.rerun()
+    with st.container(horizontal=True, gap="small", key=f"acts-{kind.name}"):
+        if turns and may_label and _turn_button(len(turns)):
+            with frame.refusals():
+                upright.turn(wb, me, theme.id, list(turns))
+                st.rerun()
+        if (
+            kind.name not in findings.FIXED_BY_REPAIR
+            and may_decide
+            and st.button(
+                ngettext("It is fine", "All {n} are fine", n).format(n=f"{n:,}"),
+                key=f"fine-{kind.name}",
+                help=_("They are no longer listed here, and the log remembers who said so."),
+            )
+        ):
+            with frame.refusals():
+                findings.decide(wb, me, theme.id, kind.name, images.ids(wb, theme.id, which).tolist())
+                st.rerun()
+
+
+def _turn_button(n: int) -> bool:
+    return st.button(
+        ngettext("Turn it upright", "Turn these {n} upright", n).format(n=n),
+        key="turn-upright",
+        help=_(
+            "A turned copy with the same label takes the place of each; the old one stays in the records."
+        ),
+    )
 
 
 def doubted(shown: list[images.Image]) -> None:
@@ -441,8 +442,10 @@ else:
     checking()
     findings_of(standing)
     drift.draw(wb, theme)
-    with st.expander(_("Map of the pictures")):
-        quality_map.draw(wb, me, theme)
+    chart = st.expander(_("Map of the pictures"), key="map-box", on_change="rerun")
+    if chart.open:  # many points: they travel only to who looks at them
+        with chart:
+            quality_map.draw(wb, me, theme)
     with st.expander(_("Images that belong together")):
         quality_groups.draw(wb, me, theme)
     with st.expander(_("Frozen test set")):

@@ -55,7 +55,9 @@ def draw(wb: Workbench, me: auth.User, theme: Theme) -> None:
         "hovermode": "closest",
         "uirevision": "map",
     }
-    figure.update_layout(**layout, legend={"itemsizing": "constant"})
+    # The tools stand at the right, where the legend lies elsewhere.
+    figure.update_layout(layout)
+    figure.update_layout(legend={"itemsizing": "constant", "x": 0, "xanchor": "left"})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     chosen: Any = st.plotly_chart(
