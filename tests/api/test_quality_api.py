@@ -100,6 +100,20 @@ def test_groups_are_previewed_and_the_test_set_is_frozen(
     assert client(trainer).post(f"{base}/test-set", json={"reason": "new labels"}).status_code == 201
 
 
+def test_a_selection_has_an_address_and_what_lies_right_is_not_turned(
+    wb_duckdb: Workbench, theme: themes.Theme, client: Client, labeler: auth.User, viewer: auth.User
+) -> None:
+    base = f"theme/{theme.id}/quality"
+    assert client(viewer).get(f"{base}/map").json() == {"ids": [], "labels": [], "x": [], "y": []}
+    ids = [image.id for image in images.page(wb_duckdb, theme.id).items[:3]]
+    picked = client(viewer).post(f"{base}/pick", json={"ids": ids}).json()["picked"]
+    shown = client(viewer).get(f"theme/{theme.id}/images", params={"picked": picked}).json()["items"]
+    assert [image["id"] for image in shown] == ids
+    assert "pick 1 to" in refused(client(viewer).post(f"{base}/pick", json={"ids": []}), 422)
+    assert client(labeler).post(f"{base}/upright", json={"ids": ids}).json() == {"images": {}}
+    refused(client(viewer).post(f"{base}/upright", json={"ids": ids}), 403)
+
+
 def test_what_makes_no_sense_is_refused_in_a_sentence(
     theme: themes.Theme, client: Client, trainer: auth.User, viewer: auth.User
 ) -> None:
