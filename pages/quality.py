@@ -193,9 +193,11 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
         frame.link(
             _("Open in the grid"), "theme.py", {"theme": theme.id, "finding": kind.name, "sort": "finding"}
         )
-        if kind.name == "leak" and may_edit:
+        if kind.name in ("leak", "left_out") and may_edit:
             if st.button(
-                _("Put look-alikes on one side"), key="one-side", help=_("Shows first what would move.")
+                _("Put look-alikes on one side"),
+                key="one-side" if kind.name == "leak" else "one-side-left-out",
+                help=_("Shows first what would move."),
             ):
                 ask_one_side()
         elif (
