@@ -11,7 +11,17 @@ from core.i18n import ngettext
 from core.quality import check_jobs, doubts, findings, gate, kinds, repair, turned, upright
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
-from pages.widgets import charts, drift, frame, quality_frozen, quality_groups, quality_map, steps, trust
+from pages.widgets import (
+    charts,
+    drift,
+    frame,
+    quality_frozen,
+    quality_groups,
+    quality_map,
+    steps,
+    trust,
+    verdict,
+)
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import when
 
@@ -27,12 +37,6 @@ may_edit, may_label = me.may(auth.TRAINER), me.may(auth.LABELER)
 SHOWN = 8
 """Examples of a finding."""
 DOUBTS = 6
-BADGE = {kinds.SEVERE: "red", kinds.NOTABLE: "orange", kinds.HINT: "gray"}
-WORDS = {
-    kinds.SEVERE: _("severe"),
-    kinds.NOTABLE: _("notable"),
-    kinds.HINT: _("hint"),
-}
 ACTIONS = {
     "check": _("checked"),
     "fix": _("repaired"),
@@ -44,29 +48,16 @@ ACTIONS = {
 }
 
 
-def verdict(found: Standing) -> None:
-    """PASS or FAIL, the score, and each line with what to do."""
-    passed = found.gate.passed
-    with st.container(border=True, key="gate"):
-        with st.container(horizontal=True, vertical_alignment="center", key="gate-head"):
-            st.markdown(
-                f"### :{'green' if passed else 'red'}-badge[{_('PASS') if passed else _('FAIL')}]",
-                width="content",
-            )
-            st.markdown(
-                _("**These images are fit for a training.**")
-                if passed
-                else _("**Repair what is marked, then train.**"),
-                width="stretch",
-            )
-            st.metric(_("Score"), f"{found.gate.score}", help=_("Weighted over all lines, 0 to 100."))
-        for line in found.gate.lines:
-            mark = ":material/check_circle:" if line.passed else ":material/cancel:"
-            colour = "green" if line.passed else "red"
-            text = f":{colour}[{mark}] **{gate.title(line)}** · {frame.escape(gate.said(line, found.counts))}"
-            if not line.passed:
-                text += f"  \n{gate.advice(line)}"
-            st.markdown(text)
+def gate_of(found: Standing) -> None:
+    verdict.draw(
+        found.gate,
+        _("**These images are fit for a training.**")
+        if found.gate.passed
+        else _("**Repair what is marked, then train.**"),
+        title=gate.title,
+        said=lambda line: gate.said(line, found.counts),
+        advice=gate.advice,
+    )
 
 
 @frame.dialog(_("Put look-alikes on one side"), on_dismiss="rerun")
@@ -186,10 +177,7 @@ def findings_of(found: Standing) -> None:
 
 def one_kind(kind: kinds.Kind, n: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"head-{kind.name}"):
-        st.markdown(
-            f":{BADGE[kind.severity]}-badge[{WORDS[kind.severity]}] **{kinds.title(kind.name)}** · {n:,}",
-            width="stretch",
-        )
+        verdict.finding(kind.severity, kinds.title(kind.name), n)
         frame.link(
             _("Open in the grid"), "theme.py", {"theme": theme.id, "finding": kind.name, "sort": "finding"}
         )
@@ -402,19 +390,11 @@ def log() -> None:
     if not entries:
         st.caption(_("Nothing yet."))
         return
-    scored = [entry for entry in reversed(entries) if entry.score is not None]
-    if len(scored) > 1:
-        figure = go.Figure(
-            go.Scatter(
-                x=[entry.at for entry in scored],
-                y=[entry.score for entry in scored],
-                mode="lines+markers",
-                line={"color": "#0f766e", "shape": "hv"},
-            )
-        )
-        figure.update_layout(**{**charts.LAYOUT, "height": 180}, uirevision="score")
-        figure.update_yaxes(range=[0, 104], title=_("score"))
-        st.plotly_chart(figure, key="score-trend", config=charts.CONFIG)
+    verdict.trend(
+        (entry.at, entry.score, ACTIONS.get(entry.action, ""))
+        for entry in reversed(entries)
+        if entry.score is not None
+    )
     st.dataframe(
         [
             {
@@ -439,7 +419,7 @@ if not standing.counts.images:
     st.info(_("No images yet. Add some: each is checked when it comes in."))
     frame.link(_("To the images"), "theme.py", {"theme": theme.id})
 else:
-    verdict(standing)
+    gate_of(standing)
     trust.draw(wb, theme)
     checking()
     findings_of(standing)

@@ -5,8 +5,6 @@ A version is a training snapshot, or the theme as it is now; core.quality.trust_
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -34,7 +32,7 @@ from core.errors import NotFound
 from core.image_filter import SPLITS
 from core.images import AUDIT_BELOW
 from core.label_checks import Rate
-from core.quality import batches, check_jobs, findings, gate
+from core.quality import batches, check_jobs, findings, frozen, gate
 from core.quality.batches import Comparison
 from core.quality.gate import Counts, Gate
 from core.workbench import Workbench
@@ -176,19 +174,8 @@ def gather(wb: Workbench, theme_id: int, snapshot_id: int | None = None) -> Trus
         if snapshot_id is None
         else _grown(wb, theme_id, snapshot_id, table),
         test_images=len(test),
-        test_hash=content_hash(test),
+        test_hash=frozen.content_hash(test),
     )
-
-
-def content_hash(pairs: Iterable[tuple[str, str]]) -> str:
-    """SHA-256 over one JSON line for each (SHA-256 of the image's file, name of its label), sorted.
-
-    The same images with the same labels give the same hash in any installation.
-    """
-    digest = hashlib.sha256()
-    for pair in sorted(pairs):
-        digest.update(json.dumps(pair, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def _counts_of(

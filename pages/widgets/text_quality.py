@@ -12,7 +12,8 @@ from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality.texts import gate
-from core.quality.texts.findings import HINT, NOTABLE, SEVERE
+from core.quality.texts.findings import SEVERE
+from core.quality.texts.gate import Counts
 from core.quality.texts.kinds import (
     CLEAN,
     COPIES,
@@ -27,13 +28,12 @@ from core.quality.texts.kinds import (
     title,
 )
 from core.workbench import Workbench
-from pages.widgets import frame, text_rows, text_rules, text_upload
+from pages.widgets import frame, text_rows, text_rules, text_upload, verdict
 from pages.widgets.runs import when
 from pages.widgets.trust import FORMATS
 
 EXAMPLES = 3
 TEXT = 160
-BADGE = {SEVERE: "red", NOTABLE: "orange", HINT: "gray"}
 
 
 def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
@@ -76,39 +76,25 @@ def report(dataset: Dataset, version: Version) -> None:
 
 
 def _verdict(standing: Standing, *, running: bool) -> None:
-    passed, checked = standing.gate.passed, standing.counts is not None
-    colour, word = (
-        ("green", _("PASS")) if passed else ("red", _("FAIL")) if checked else ("gray", _("not checked"))
+    counts = standing.counts
+    if counts is None:
+        sentence = (
+            _("**It is being checked.**")
+            if running
+            else _("**This version was not checked yet.** Press “Check now”.")
+        )
+    elif standing.gate.passed:
+        sentence = _("**These texts are fit for a training.**")
+    else:
+        sentence = _("**Repair what is marked, then train.**")
+    judged = counts or Counts(0)
+    verdict.draw(
+        standing.gate if counts else None,
+        sentence,
+        title=gate.title,
+        said=lambda line: gate.said(line, judged),
+        advice=lambda line: gate.advice(line, judged),
     )
-    with st.container(border=True, key="gate"):
-        with st.container(horizontal=True, vertical_alignment="center", key="gate-head"):
-            st.markdown(f"### :{colour}-badge[{word}]", width="content")
-            st.markdown(
-                _("**These texts are fit for a training.**")
-                if passed
-                else _("**Repair what is marked, then train.**")
-                if checked
-                else _("**It is being checked.**")
-                if running
-                else _("**This version was not checked yet.** Press “Check now”."),
-                width="stretch",
-            )
-            if checked:
-                st.metric(
-                    _("Score"),
-                    f"{standing.gate.score}",
-                    help=_("Weighted over all lines, 0 to 100."),
-                    width="content",
-                )
-        if standing.counts is None:
-            return
-        for line in standing.gate.lines:
-            mark = ":material/check_circle:" if line.passed else ":material/cancel:"
-            text = f":{'green' if line.passed else 'red'}[{mark}] **{gate.title(line)}** · "
-            text += frame.escape(gate.said(line, standing.counts))
-            if not line.passed:
-                text += f"  \n{gate.advice(line, standing.counts)}"
-            st.markdown(text)
 
 
 @frame.fragment(run_every=2)
@@ -158,10 +144,7 @@ def _broken(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing) 
         return
     with st.container(border=True, key="broken-rows"):
         with st.container(horizontal=True, vertical_alignment="center", key="broken-head"):
-            st.markdown(
-                f":red-badge[{_('severe')}] **{_('Rows of the file that cannot be read')}** · {standing.broken:,}",
-                width="stretch",
-            )
+            verdict.finding(SEVERE, _("Rows of the file that cannot be read"), standing.broken)
             if me.may(auth.LABELER) and st.button(
                 _("Leave them out"), key="leave-out", help=_("The log remembers who said so.")
             ):
@@ -197,16 +180,8 @@ def _one_kind(
     wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing, kind: Kind, *, newest: bool
 ) -> None:
     n = standing.open[kind.name]
-    words = {
-        SEVERE: _("severe"),
-        NOTABLE: _("notable"),
-        HINT: _("hint"),
-    }
     with st.container(horizontal=True, vertical_alignment="center", key=f"head-{kind.name}"):
-        st.markdown(
-            f":{BADGE[kind.severity]}-badge[{words[kind.severity]}] **{title(kind.name)}** · {n:,}",
-            width="stretch",
-        )
+        verdict.finding(kind.severity, title(kind.name), n)
         query: dict[str, object] = {"dataset": dataset.id, "part": "rows", "finding": kind.name}
         if not newest:
             query["version"] = standing.version.number

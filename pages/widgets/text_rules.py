@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from core import auth
@@ -15,7 +14,7 @@ from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
 from core.quality.texts.kinds import KINDS, title
 from core.workbench import Workbench
-from pages.widgets import charts, frame
+from pages.widgets import frame, verdict
 
 
 def thresholds(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing) -> None:
@@ -96,20 +95,11 @@ def log(wb: Workbench, dataset: Dataset) -> None:
     if not entries:
         st.caption(_("Nothing yet."))
         return
-    scored = [entry for entry in reversed(entries) if entry.score is not None and entry.version]
-    if len(scored) > 1:
-        figure = go.Figure(
-            go.Scatter(
-                x=[entry.at for entry in scored],
-                y=[entry.score for entry in scored],
-                text=[_("version {n}").format(n=entry.version) for entry in scored],
-                mode="lines+markers",
-                line={"color": charts.COLORS[0], "shape": "hv"},
-            )
-        )
-        figure.update_layout(**{**charts.LAYOUT, "height": 180}, uirevision="score")
-        figure.update_yaxes(range=[0, 104], title=_("score"))
-        st.plotly_chart(figure, key="score-trend", config=charts.CONFIG)
+    verdict.trend(
+        (entry.at, entry.score, _("version {n}").format(n=entry.version))
+        for entry in reversed(entries)
+        if entry.score is not None
+    )
     actions = {
         "check": _("checked"),
         "fix": _("repaired"),
@@ -119,7 +109,7 @@ def log(wb: Workbench, dataset: Dataset) -> None:
         "rules": _("thresholds changed"),
         "override": _("allowed in spite of FAIL"),
     }
-    verdict = {True: _("PASS"), False: _("FAIL"), None: ""}
+    judged = {True: _("PASS"), False: _("FAIL"), None: ""}
     st.dataframe(
         {
             _("When"): [entry.at for entry in entries],
@@ -128,7 +118,7 @@ def log(wb: Workbench, dataset: Dataset) -> None:
             _("Version"): [entry.version for entry in entries],
             _("Finding"): [_found(entry.detail) for entry in entries],
             _("Rows"): [entry.detail.get("rows") for entry in entries],
-            _("Gate"): [verdict[entry.passed] for entry in entries],
+            _("Gate"): [judged[entry.passed] for entry in entries],
             _("Score"): [entry.score for entry in entries],
             _("Reason"): [entry.detail.get("reason", "") for entry in entries],
         },
