@@ -141,6 +141,7 @@ def test_a_deleted_dataset_comes_back(page: Page, app: App) -> None:
     expect(page.get_by_text("Deleted ones")).to_be_visible()
     page.get_by_text("Deleted ones").click()
     press(page, "restore-1")
+    expect(page.get_by_text("Nothing fits.")).to_be_visible()
     page.goto("/dataset?dataset=1")
     expect(page.get_by_role("heading", name="Q & A *of* the shop")).to_be_visible()
     assert "Traceback" not in Path(app.folder / "log").read_text()
