@@ -251,6 +251,9 @@ def _counts_of(
         fewest=sum(by_label[fewest].values()) if fewest else 0,
         fewest_label=fewest,
         unchecked=sum(each in blank - unreadable or each > (until or 0) for each in label_of),
+        test_gone=0,  # a snapshot's test set stays what it was
+        test_relabelled=0,
+        test_added=0,
     )
 
 

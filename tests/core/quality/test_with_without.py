@@ -14,7 +14,7 @@ from core import auth, images, params, runs, snapshots, themes
 from core.collector import Collector
 from core.db.tables import finetuning_jobs
 from core.events import Event, Type
-from core.quality import effect_words, repair, with_without
+from core.quality import effect_words, freezing, repair, with_without
 from core.workbench import Workbench
 from tests.steps import ready_theme
 
@@ -79,6 +79,7 @@ def test_a_run_is_told_with_and_without_what_was_repaired_before_it(
     images.add(wb, trainer, theme.id, [("test/cat/late.png", png(300, (8, 8)))],
                label_from_folder=True, split_from_folder=True)  # fmt: skip
     themes.update_label(wb, trainer, theme.id, cat.id, name="tomcat")
+    freezing.freeze(wb, trainer, theme.id, "A wrong label was put right.")
     second = finished(wb, trainer, theme.id, lambda image_id: image_id not in wrong_now)
     found = with_without.of_run(wb, second.id)
     assert (found.previous_id, found.tests, found.data_alone) == (first.id, len(tests), True)
@@ -119,5 +120,6 @@ def test_what_keeps_two_runs_from_being_compared_is_said(wb_duckdb: Workbench, t
     images.delete(wb, trainer, theme.id, tests)
     images.add(wb, trainer, theme.id, [(f"test/cat/{n}.png", png(n, (8, 8))) for n in range(50, 55)],
                label_from_folder=True, split_from_folder=True)  # fmt: skip
+    freezing.freeze(wb, trainer, theme.id, "New test images.")
     third = finished(wb, trainer, theme.id, lambda _image_id: True)
     assert with_without.of_run(wb, third.id).why == "no-shared"
