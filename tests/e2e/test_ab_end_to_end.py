@@ -27,7 +27,7 @@ from core.ab import mismatch
 from tests.conftest import PASSWORD
 from tests.e2e.conftest import Product
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 BASE = "/api/v1/admin/ab-tests"
 MODELS = "/api/v1/admin/models"
