@@ -12,7 +12,7 @@ COPY pages/locale pages/locale
 RUN /opt/venv/bin/pybabel -q compile -d pages/locale -D veritrain
 
 FROM python:3.12-slim-bookworm
-# The commit cannot be asked of git inside the image; without it no model is registered.
+# The image holds no .git folder that could be asked for the commit; without it no model is registered.
 ARG GIT_COMMIT=""
 ENV VERITRAIN_GIT_COMMIT=$GIT_COMMIT \
     VERITRAIN_HOST=0.0.0.0 \
@@ -20,6 +20,8 @@ ENV VERITRAIN_GIT_COMMIT=$GIT_COMMIT \
     VERITRAIN_ARTIFACTS_DIR=/artifacts \
     PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
+# Every save of parameters is a commit.
+RUN apt-get update && apt-get install -y --no-install-recommends git && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home veritrain \
     && mkdir -p /data /artifacts \
     && chown veritrain:veritrain /data /artifacts

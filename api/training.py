@@ -1,4 +1,4 @@
-"""Parameters and runs of a theme."""
+"""Runs of a theme."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from pydantic import BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import params, registry, runs, themes
+from core import registry, runs, themes
 from core.errors import NotFound
 from core.quality import effect_words, with_without
 from core.runs import Run
 from core.workbench import Workbench
 
 router = Router(tags=["training"])
-
-
-class Config(BaseModel):
-    """Either part may be left out and then stays as it is; each is the content of its YAML file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    params: dict[str, Any] | None = None
-    auguments: dict[str, Any] | None = None
 
 
 class Start(BaseModel):
@@ -106,25 +97,6 @@ def _of_theme(wb: Workbench, theme_id: int, run_id: int) -> Run:
         themes.get(wb, theme_id)
         raise NotFound("There is no run {id} in this theme.", id=run_id)
     return run
-
-
-@router.get("/theme/{theme_id}/training/config", summary="The theme's parameters")
-def get_config(wb: Bench, _user: Viewer, theme_id: Id) -> dict[str, Any]:
-    themes.get(wb, theme_id)
-    chosen, augmented = params.saved(wb.settings, theme_id)
-    return {"params": chosen.model_dump(mode="json"), "auguments": augmented.model_dump(mode="json")}
-
-
-@router.post("/theme/{theme_id}/training/config/save", summary="Save the theme's parameters")
-def save_config(wb: Bench, _user: Trainer, theme_id: Id, body: Config) -> dict[str, Any]:
-    themes.get(wb, theme_id)
-    chosen, augmented = params.saved(wb.settings, theme_id)
-    if body.params is not None:
-        chosen = params.check(body.params, params.Params)
-    if body.auguments is not None:
-        augmented = params.check(body.auguments, params.Auguments)
-    params.save(wb.settings, theme_id, chosen, augmented)
-    return {"params": chosen.model_dump(mode="json"), "auguments": augmented.model_dump(mode="json")}
 
 
 @router.post("/theme/{theme_id}/training/start", status_code=201, summary="Train")

@@ -335,6 +335,11 @@ def logs(wb: Workbench, run_id: int, tail: int = 200) -> list[LogLine]:
     return [LogLine(row.at, row.payload["level"], row.payload["message"]) for row in reversed(rows)]
 
 
+def parameters(run: Run) -> tuple[params.Params, params.Auguments]:
+    """What the run was started with. Raises InvalidInput where that is of a format that is no longer read."""
+    return params.check(run.spec.params, params.Params), params.check(run.spec.auguments, params.Auguments)
+
+
 def flat_parameters(spec: RunSpec) -> dict[str, Any]:
     """Every parameter of a run by its dotted name: {"training.learning_rate": 0.001, …}."""
     flat: dict[str, Any] = {}

@@ -1,15 +1,16 @@
-"""A theme's parameters: forms drawn from the models, or the same as YAML."""
+"""A theme's parameters: forms drawn from the models, the same as YAML, ready-made settings, and their history."""
 
 from __future__ import annotations
 
 import streamlit as st
 from pydantic import BaseModel
 
-from core import auth, params, workbench
+from core import auth, images, params, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.params import Auguments, Params
-from pages.widgets import form, frame, steps
+from pages.widgets import draft as drafts
+from pages.widgets import form, frame, parameter_history, presets, steps
 
 theme = frame.theme_from_url(workbench.current())
 wb, me = frame.open_page(
@@ -19,85 +20,147 @@ wb, me = frame.open_page(
 )
 may_edit = me.may(auth.TRAINER)
 steps.draw(wb, me, theme, "parameters")
+with frame.refusals(end=True):
+    saved = params.files(wb.settings, theme.id)
+draft = drafts.of(theme.id, saved)
 default_params, default_auguments = params.load_defaults()
-damaged: VeritrainError | None = None
-try:
-    saved_params, saved_auguments = params.saved(wb.settings, theme.id)
-except VeritrainError as error:
-    damaged = error
-    saved_params, saved_auguments = default_params, default_auguments
-
-# A new number gives the inputs new keys: after a save or a reset they show what is stored.
-ROUND = f"round-{theme.id}"
-key = f"p{theme.id}-{st.session_state.get(ROUND, 0)}"
+FILES = ((Params, default_params, "params.yaml"), (Auguments, default_auguments, "auguments.yaml"))
+FOLDED = frozenset({"data", "early_stopping", "preprocessing", "augmentation"})
 
 
 def again(note: str) -> None:
-    """Draw the inputs anew from what is stored, with a word about what was done."""
-    st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
+    """Draw everything anew from what is saved, with a word about what was done."""
+    drafts.fresh(theme.id, params.files(wb.settings, theme.id))
     st.toast(note)
     st.rerun()
 
 
-def collected(values: form.Values, model: type[BaseModel]) -> BaseModel:
-    return params.check(params.with_values(model, values), model)
+def take(*models: BaseModel) -> None:
+    """Fill in whole files without saving them."""
+    draft.put(*models)
+    st.toast(_("Filled in. Look at it, then press Save."))
+    st.rerun()
 
 
-if damaged is not None:
-    frame.refuse(damaged)
-form_tab, yaml_tab = st.tabs([_("Form"), "YAML"])
+def save() -> None:
+    with frame.refusals():
+        params.save_texts(wb.settings, theme.id, me.name, draft.texts, base=draft.base.version)
+        again(_("Saved. The next training uses these parameters."))
+
+
+def save_defaults() -> None:
+    with frame.refusals():
+        params.save(wb.settings, theme.id, me.name, default_params, default_auguments)
+        again(_("The defaults are saved."))
+
+
+def put_on_top() -> None:
+    """My changes since the version I saw, on the one that somebody else saved meanwhile."""
+    with frame.refusals():
+        found = [
+            params.merged(draft.base.model(model), saved.model(model), params.parse_yaml(text, model))
+            for model, text in draft.texts.items()
+        ]
+        lost = [change for _model, replaced in found for change in replaced]
+        draft.base = saved
+        draft.put(*(model for model, _replaced in found))
+        note = _("Your changes now stand on the newer version. Look at them, then press Save.")
+        if lost:
+            note += " " + _("Set by both, yours is taken: {changes}").format(
+                changes="; ".join(change.text(_) for change in lost)
+            )
+        st.toast(frame.escape(note), duration="long")
+        st.rerun()
+
+
+def draw_form(model: type[BaseModel], default: BaseModel, file: str) -> VeritrainError | None:
+    """Draw one file's inputs and take over what was changed; returns what is wrong with it."""
+    broken = draft.problem(model)
+    seed = draft.seed(model, default)
+    entered = form.draw(
+        seed,
+        default,
+        key=f"p{theme.id}-{file}-{draft.form_round}",
+        disabled=not may_edit or broken is not None,
+        folded=FOLDED,
+    )
+    if broken is not None or not may_edit:
+        return broken
+    try:
+        new = params.check(params.with_values(model, entered), model)
+    except VeritrainError as error:
+        return error
+    if new != params.parse_yaml(draft.texts[model], model):
+        draft.from_form(new)
+    return None
+
+
+def draw_text(model: type[BaseModel], file: str) -> None:
+    key = f"y{theme.id}-{file}-{draft.text_round}"
+    st.text_area(
+        file,
+        draft.texts[model],
+        height=420,
+        key=key,
+        disabled=not may_edit,
+        help=_("The same parameters as text, with comments; a mistake is named with its line."),
+        on_change=lambda: draft.from_text(model, st.session_state[key]),
+    )
+    if problem := draft.problem(model):
+        frame.refuse(problem)
+
+
+bar = st.container(key="save-area")
+form_tab, yaml_tab, history_tab = st.tabs([_("Form"), "YAML", _("History")])
 with form_tab:
     if not may_edit:
         st.info(_("You can look at the parameters; changing them needs the role “trainer”."))
-    entered_params = form.draw(
-        saved_params,
-        default_params,
-        key=f"{key}-params",
-        disabled=not may_edit,
-        folded=frozenset({"data", "early_stopping"}),
-    )
-    entered_auguments = form.draw(
-        saved_auguments,
-        default_auguments,
-        key=f"{key}-auguments",
-        disabled=not may_edit,
-        folded=frozenset({"preprocessing", "augmentation"}),
-    )
-    if may_edit:
-        try:
-            new_params = collected(entered_params, Params)
-            new_auguments = collected(entered_auguments, Auguments)
-            problem = None
-        except VeritrainError as error:
-            problem = error
-        changed = problem is not None or (new_params, new_auguments) != (saved_params, saved_auguments)
+    offered = st.container()
+    problems = {file: draw_form(model, default, file) for model, default, file in FILES}
+    now = {type(model): model for model in draft.models()}
+    if may_edit and len(now) == len(FILES):
+        counts = images.statistics(wb, theme.id)
+        to_learn = sum(split.get("train", 0) for split in counts.by_label_split.values())
+        with offered:
+            untouched = all(saved.texts[model] == params.shipped(model) for model in drafts.MODELS)
+            chosen, augmented = now[Params], now[Auguments]
+            assert isinstance(chosen, Params) and isinstance(augmented, Auguments)
+            presets.draw(to_learn, chosen, augmented, disabled=False, take=take, open=untouched)
+with yaml_tab:
+    for model, _default, file in FILES:
+        draw_text(model, file)
+with history_tab:
+    parameter_history.draw(wb, me, theme, draft, again)
+problem = next((error for error in problems.values() if error is not None), None)
+changed = draft.changed or problem is not None
+if may_edit:
+    with bar:
+        if draft.base.texts != saved.texts:
+            newest = params.history(wb.settings, theme.id, limit=1)[0]
+            st.warning(
+                _("{who} saved a newer version while you were changing this one:").format(
+                    who=frame.escape(newest.author)
+                )
+                + "\n"
+                + frame.bullets(newest.sentences(_))
+            )
+            if st.button(
+                _("Put my changes on top of it"),
+                key="put-on-top",
+                disabled=problem is not None,
+                help=_("Keeps what you changed and takes over what you did not; nothing is saved yet."),
+            ):
+                put_on_top()
         with st.container(horizontal=True, vertical_alignment="center", key="save-bar"):
             if st.button(_("Save"), type="primary", key="save", disabled=not changed or problem is not None):
-                assert isinstance(new_params, Params) and isinstance(new_auguments, Auguments)
-                params.save(wb.settings, theme.id, new_params, new_auguments)
-                again(_("Saved. The next training uses these parameters."))
+                save()
             if changed and st.button(_("Undo changes"), key="undo", help=_("Back to what is saved.")):
                 again(_("Back to what is saved."))
             if st.button(_("Reset to defaults"), key="reset", help=_("Saves the shipped defaults.")):
-                params.save(wb.settings, theme.id, default_params, default_auguments)
-                again(_("The defaults are saved."))
+                save_defaults()
             if changed and problem is None:
-                st.markdown(_(":orange-badge[not saved yet]"))
+                st.markdown(_(":orange-badge[not saved yet]"), width="content")
+            if not changed:
+                frame.link(_("Go on to training"), "training.py", {"theme": theme.id})
         if problem is not None:
             frame.refuse(problem)
-        elif not changed:
-            frame.link(_("Go on to training"), "training.py", {"theme": theme.id})
-with yaml_tab:
-    for model, file in ((Params, "params.yaml"), (Auguments, "auguments.yaml")):
-        text = st.text_area(
-            file,
-            params.saved_text(wb.settings, theme.id, model),
-            height=360,
-            key=f"{key}-{file}",
-            disabled=not may_edit,
-            help=_("The same parameters as text, with comments; a mistake is named with its line."),
-        )
-        if may_edit and st.button(_("Save {file}").format(file=file), key=f"save-{file}"):
-            with frame.refusals():
-                params.save_text(wb.settings, theme.id, text, model)
-                again(_("Saved. The next training uses these parameters."))

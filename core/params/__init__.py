@@ -1,26 +1,68 @@
-"""Pure. Parameters: the models of params.yaml, auguments.yaml and optuna_params.yaml, YAML in and out."""
+"""Pure. Parameters: the models of params.yaml, auguments.yaml and optuna_params.yaml, YAML in and out, their history."""
 
 from core.params.auguments import Auguments
+from core.params.changes import Change, changes, label, merged, shown
 from core.params.fields import FormField, form_fields, with_values
+from core.params.history import PAGE, Version, history
 from core.params.models import Params
-from core.params.saved import save, save_text, saved, saved_text
-from core.params.text import check, load_defaults, load_search, parse_yaml, to_yaml
+from core.params.presets import Preset, presets
+from core.params.saved import (
+    BY_HAND,
+    ChangedMeanwhile,
+    Files,
+    files,
+    files_at,
+    restore,
+    save,
+    save_texts,
+    saved,
+    saved_text,
+)
+from core.params.text import (
+    FILES,
+    check,
+    json_schema,
+    load_defaults,
+    load_search,
+    parse_yaml,
+    shipped,
+    to_yaml,
+)
 from core.params.tuning import OptunaParams
 
 __all__ = [
+    "BY_HAND",
+    "FILES",
+    "PAGE",
     "Auguments",
+    "Change",
+    "ChangedMeanwhile",
+    "Files",
     "FormField",
     "OptunaParams",
     "Params",
+    "Preset",
+    "Version",
+    "changes",
     "check",
+    "files",
+    "files_at",
     "form_fields",
+    "history",
+    "json_schema",
+    "label",
     "load_defaults",
     "load_search",
+    "merged",
     "parse_yaml",
+    "presets",
+    "restore",
     "save",
-    "save_text",
+    "save_texts",
     "saved",
     "saved_text",
+    "shipped",
+    "shown",
     "to_yaml",
     "with_values",
 ]

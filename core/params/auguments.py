@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Strict
+from pydantic import AfterValidator, Strict, WithJsonSchema
 
 from core.errors import InvalidInput
 from core.params.fields import N_, Group, group, param
@@ -23,6 +23,11 @@ def _numbers(field: str, low: float, high: float) -> AfterValidator:
         return value
 
     return AfterValidator(inside)
+
+
+def _three(low: float, high: float) -> WithJsonSchema:
+    number = {"type": "number", "minimum": low, "maximum": high}
+    return WithJsonSchema({"type": "array", "items": number, "minItems": 3, "maxItems": 3})
 
 
 class Preprocessing(Group):
@@ -45,14 +50,20 @@ class Preprocessing(Group):
         False, N_("Equalise"), N_("Evens out brightness, for images that are too dark or too pale.")
     )
     normalize_mean: Annotated[
-        tuple[float, float, float], Strict(False), _numbers("preprocessing.normalize_mean", 0.0, 1.0)
+        tuple[float, float, float],
+        Strict(False),
+        _numbers("preprocessing.normalize_mean", 0.0, 1.0),
+        _three(0.0, 1.0),
     ] = param(
         (0.485, 0.456, 0.406),
         N_("Mean colour"),
         N_("Red, green and blue (0 to 1) taken off each pixel; pre-trained weights expect these values."),
     )
     normalize_std: Annotated[
-        tuple[float, float, float], Strict(False), _numbers("preprocessing.normalize_std", 0.01, 1.0)
+        tuple[float, float, float],
+        Strict(False),
+        _numbers("preprocessing.normalize_std", 0.01, 1.0),
+        _three(0.01, 1.0),
     ] = param(
         (0.229, 0.224, 0.225),
         N_("Spread of colour"),

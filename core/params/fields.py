@@ -92,6 +92,9 @@ def form_fields(model: type[BaseModel]) -> tuple[FormField, ...]:
         if isinstance(info.annotation, type) and issubclass(info.annotation, Group):
             title = str(info.title)
             _walk(info.annotation, (name,), title, title, str(info.description), found)
+        elif info.json_schema_extra:  # declared with `param`: a section of its own
+            title = str(info.title)
+            found.append(_leaf(info, (name,), title, title, str(info.description), None))
     return tuple(found)
 
 
@@ -117,26 +120,35 @@ def _walk(
         if isinstance(info.annotation, type) and issubclass(info.annotation, Group):
             _walk(info.annotation, here, section, str(info.title), str(info.description), found)
             continue
-        extra: dict[str, Any] = dict(info.json_schema_extra or {})  # type: ignore[arg-type]
-        low, high = bounds(info)
-        found.append(
-            FormField(
-                path=here,
-                section=section,
-                group=title,
-                group_help=text,
-                title=str(info.title),
-                help=str(info.description),
-                unit=str(extra.get("unit", "")),
-                kind=_kind(info),
-                default=info.get_default(call_default_factory=True),
-                low=low,
-                high=high,
-                step=extra.get("step"),
-                choices=dict(extra.get("choices", {})),
-                switch=switch if switch != here else None,
-            )
-        )
+        found.append(_leaf(info, here, section, title, text, switch if switch != here else None))
+
+
+def _leaf(
+    info: FieldInfo,
+    path: tuple[str, ...],
+    section: str,
+    title: str,
+    text: str,
+    switch: tuple[str, ...] | None,
+) -> FormField:
+    extra: dict[str, Any] = dict(info.json_schema_extra or {})  # type: ignore[arg-type]
+    low, high = bounds(info)
+    return FormField(
+        path=path,
+        section=section,
+        group=title,
+        group_help=text,
+        title=str(info.title),
+        help=str(info.description),
+        unit=str(extra.get("unit", "")),
+        kind=_kind(info),
+        default=info.get_default(call_default_factory=True),
+        low=low,
+        high=high,
+        step=extra.get("step"),
+        choices=dict(extra.get("choices", {})),
+        switch=switch,
+    )
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:

@@ -67,25 +67,33 @@ def to_yaml(model: BaseModel, like: str | None = None) -> str:
     """Commented YAML of `model`: the text `like` (the shipped file unless given) with the model's values."""
     tree = _tree(like) if like is not None else None
     if not isinstance(tree, CommentedMap):
-        tree = _tree(_shipped(type(model)))
+        tree = _tree(shipped(type(model)))
     _fill(tree, model.model_dump(mode="json"))
     out = io.StringIO()
     _round_trip().dump(tree, out)
     return out.getvalue()
 
 
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a parameter file, with titles, help, units, bounds and choices."""
+    file = FILES[model]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": file}
+    return head | {name: part for name, part in model.model_json_schema().items() if name != "title"}
+
+
 def load_defaults() -> tuple[Params, Auguments]:
     """What the root's params.yaml and auguments.yaml say."""
-    return parse_yaml(_shipped(Params), Params), parse_yaml(_shipped(Auguments), Auguments)
+    return parse_yaml(shipped(Params), Params), parse_yaml(shipped(Auguments), Auguments)
 
 
 def load_search() -> OptunaParams:
     """What the root's optuna_params.yaml says."""
-    return parse_yaml(_shipped(OptunaParams), OptunaParams)
+    return parse_yaml(shipped(OptunaParams), OptunaParams)
 
 
 @cache
-def _shipped(model: type[BaseModel]) -> str:
+def shipped(model: type[BaseModel]) -> str:
+    """The commented YAML of the defaults, as it lies in the root."""
     return Path(ROOT, FILES[model]).read_text(encoding="utf-8")
 
 
@@ -134,6 +142,19 @@ def _fill(tree: CommentedMap, values: dict[str, Any]) -> None:
 
 
 def _validated(values: Any, model: type[Model], tree: CommentedMap | None) -> Model:
+    version = values.get("schema_version") if isinstance(values, Mapping) else None
+    known = model.model_fields["schema_version"].default
+    if type(version) is int and version > known:
+        raise InvalidSetting(
+            N_(
+                "{file} has the format {version}, and this Veritrain reads formats up to {known}; update "
+                "Veritrain, or take an earlier version of the file."
+            ),
+            file=FILES[model],
+            version=version,
+            known=known,
+            line=_line(tree, ("schema_version",)),
+        )
     try:
         return model.model_validate(values)
     except ValidationError as error:

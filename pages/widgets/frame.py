@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -255,6 +255,11 @@ _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-!|~$:"})
 def escape(text: str) -> str:
     """People's own words for Markdown: shown as they are, never read as markup."""
     return text.translate(_SPECIAL)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A Markdown list of sentences, shown as they are."""
+    return "\n".join(f"- {escape(line)}" for line in lines)
 
 
 def _query(query: Mapping[str, object]) -> dict[str, str]:

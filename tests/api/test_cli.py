@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,34 @@ def test_from_sign_in_to_a_split_theme(shell: Shell, tmp_path: Path) -> None:
     listed = shell.run("themes").stdout
     assert "Shapes" in listed and "12" in listed
     assert "There is no theme “Cubes”" in shell.run("train", "--theme", "Cubes").stderr
+
+
+def test_parameters_are_shown_set_compared_and_restored(shell: Shell) -> None:
+    assert shell.run("login", "--name", "Ada", "--password", PASSWORD).returncode == 0
+    assert shell.run("create-theme", "Circles").returncode == 0
+
+    def said(*words: str) -> str:
+        answer = shell.run("params", *words)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    theme = ("--theme", "circles")
+    assert said("set", *theme, "training.learning_rate=3e-4", "augmentation.blur.enabled=true") == (
+        "Learning rate: 0.001 → 0.0003\nBlur: off → on\n"
+    )
+    assert said("set", *theme, "search.training.learning_rate.high=0.1") == (
+        "Search over “Learning rate”: 0.0001 to 0.01, evenly over powers of ten → "
+        "0.0001 to 0.1, evenly over powers of ten\n"
+    )
+    wrong = shell.run("params", "set", *theme, "training.epochs=9", "training.epoch=0")
+    assert wrong.returncode == 1 and "did you mean “epochs”" in wrong.stderr
+    shown = said("show", *theme)
+    assert "learning_rate: 0.0003" in shown and "epochs: 10  # passes over all training images" in shown
+    first = said("history", *theme).strip().splitlines()[-3].split()[1]
+    assert said("diff", *theme, "defaults", first).startswith("Learning rate: 0.001 → 0.0003")
+    assert said("restore", *theme, first).startswith("Search over")
+    assert said("diff", *theme, first) == "No setting differs.\n"
+    assert json.loads(said("schema", "optuna_params"))["properties"]["trials"]["maximum"] == 1000
 
 
 def test_where_no_server_runs_it_says_how_to_start_one(tmp_path: Path) -> None:

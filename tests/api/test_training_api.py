@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import redis
@@ -23,12 +24,53 @@ def test_parameters_are_saved_or_refused_by_name(
     saved["params"]["training"]["epochs"] = 7
     answer = http.post(f"theme/{theme}/training/config/save/", json={"params": saved["params"]})
     assert answer.status_code == 200
+    saved["version"] = answer.json()["version"]
     assert http.get(f"theme/{theme}/training/config/").json() == saved
     saved["params"]["training"]["epochs"] = -1
     assert "epochs" in refused(http.post(f"theme/{theme}/training/config/save", json=saved), 422).lower()
     refused(http.post(f"theme/{theme}/training/config/save", json={"parameter": {}}), 422)
     refused(client(labeler).post(f"theme/{theme}/training/config/save", json={}), 403)
     refused(http.get("theme/99/training/config"), 404)
+
+
+def test_the_history_of_parameters_is_read_compared_and_restored(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User, viewer: auth.User
+) -> None:
+    theme = ready_theme(wb_duckdb, trainer).id
+    http, reader, base = client(trainer), client(viewer), f"theme/{theme}/training/config"
+    first = http.get(base).json()
+    assert first["version"] == "" and reader.get(f"{base}/history").json() == []
+    run = http.post(f"theme/{theme}/training/start/").json()["id"]
+    first["params"]["training"]["learning_rate"] = 0.0003
+    second = http.post(f"{base}/save", json=first).json()
+    sentence = "trainer saved these parameters .*Learning rate: 0.001 → 0.0003"
+    assert re.match(sentence, refused(http.post(f"{base}/save", json={**first, "params": {}}), 409))
+    for state in ("defaults", f"run-{run}"):
+        [change] = reader.get(f"{base}/diff/", params={"before": state}).json()
+        assert change == {
+            "name": "training.learning_rate",
+            "before": 0.001,
+            "now": 0.0003,
+            "text": "Learning rate: 0.001 → 0.0003",
+        }
+    http.post(f"{base}/save", json={"optuna_params": {"trials": 5}})
+    assert reader.get(f"{base}?version={second['version'][:12]}").json() == second
+    assert "trials: 5" in reader.get(f"{base}/text/optuna_params").json()["text"]
+    restored = http.post(f"{base}/restore", json={"version": second["version"]}).json()
+    assert restored["params"] == second["params"] and restored["optuna_params"] == second["optuna_params"]
+    listed = reader.get(f"{base}/history", params={"limit": 2}).json()
+    assert [v["changes"][0] for v in listed] == ["Trials: 5 → 20 runs", "Trials: 20 → 5 runs"]
+    [oldest] = reader.get(f"{base}/history", params={"before": listed[-1]["id"]}).json()
+    assert (oldest["author"], oldest["changes"]) == ("trainer", ["Learning rate: 0.001 → 0.0003"])
+    schema = reader.get("params/schema/auguments").json()
+    assert schema["title"] == "auguments.yaml" and "Blur" in schema["$defs"]
+
+    refused(client(viewer).post(f"{base}/restore", json={"version": second["version"]}), 403)
+    assert "no version “beef”" in refused(http.post(f"{base}/restore", json={"version": "beef"}), 404)
+    other = themes.create(wb_duckdb, trainer, name="Others").id
+    refused(http.get(f"theme/{other}/training/config/diff?before=run-{run}"), 404)
+    refused(http.get(f"{base}/diff?before=run-999"), 404)
+    refused(http.get("params/schema/params.yaml"), 422)
 
 
 def test_a_run_is_started_followed_cancelled_and_resumed(

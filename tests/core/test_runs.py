@@ -56,7 +56,7 @@ def test_unknown_code_is_not_trained(
 def test_damaged_parameters_are_named(wb_duckdb: Workbench, trainer: auth.User) -> None:
     theme = small_theme(wb_duckdb, trainer)
     splits.split(wb_duckdb, trainer, theme)
-    file = wb_duckdb.settings.data_dir / "config" / f"theme-{theme}" / "params.yaml"
+    file = wb_duckdb.settings.data_dir / "config" / "themes" / str(theme) / "params.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("training: {epochs: many}", encoding="utf-8")
     [(error, fix)] = runs.preconditions(wb_duckdb, theme)

@@ -17,7 +17,7 @@ from core.params import (
     load_search,
     parse_yaml,
     save,
-    save_text,
+    save_texts,
     saved,
     saved_text,
     to_yaml,
@@ -68,6 +68,8 @@ def test_changed_values_keep_the_comments() -> None:
         ("preprocessing: {normalize_std: [1, 1]}", Auguments, "normalize_std” is .* three numbers"),
         ("preprocessing: {normalize_std: [1, 1, 0]}", Auguments, "between 0.01 and 1"),
         ("augmentation: {crop: {enabled: 1}}", Auguments, "crop.enabled” is “1”; write true or false"),
+        ("# newer\nschema_version: 2", Params, "Line 2: params.yaml has the format 2, .* up to 1; update"),
+        ("schema_version: old", Params, "“schema_version” is “old”; allowed are: 1"),
         ("search: {training.epoch: {low: 1, high: 3}}", OptunaParams, "training.epoch” is not a parameter"),
         ("search: {training.epochs: {low: 0, high: 3}}", OptunaParams, "would try 0"),
         ("search: {training.epochs: {low: 1}}", OptunaParams, "either choices, or low and high"),
@@ -97,17 +99,17 @@ def test_parameters_are_saved_for_each_theme_alone(tmp_path: Path) -> None:
     settings = Settings.from_env({"VERITRAIN_DATA_DIR": str(tmp_path)})
     params = parse_yaml("training: {epochs: 3}", Params)
     auguments = parse_yaml("augmentation: {blur: {enabled: true}}", Auguments)
-    save(settings, 1, params, auguments)
+    save(settings, 1, "Ada", params, auguments)
     assert saved(settings, 1) == (params, auguments)
     assert saved(settings, 2) == load_defaults()
 
-    save_text(settings, 1, "# because\ntraining:\n  epochs: 7  # enough\n", Params)
+    save_texts(settings, 1, "Ada", {Params: "# because\ntraining:\n  epochs: 7  # enough\n"})
     with pytest.raises(InvalidInput):
-        save_text(settings, 1, "training: {epochs: 0}", Params)
-    save(settings, 1, parse_yaml("training: {epochs: 8}", Params), auguments)
+        save_texts(settings, 1, "Ada", {Params: "training: {epochs: 0}"})
+    save(settings, 1, "Ada", parse_yaml("training: {epochs: 8}", Params), auguments)
     assert "# because" in saved_text(settings, 1, Params)
     assert "epochs: 8  # enough" in saved_text(settings, 1, Params)
 
-    (tmp_path / "config/theme-1/params.yaml").write_text("training: [")
-    with pytest.raises(InvalidInput, match=r"config/theme-1/params\.yaml"):
+    (tmp_path / "config/themes/1/params.yaml").write_text("training: [")
+    with pytest.raises(InvalidInput, match=r"config/themes/1/params\.yaml"):
         saved(settings, 1)
