@@ -43,20 +43,20 @@ def take(*models: BaseModel) -> None:
 
 
 def save() -> None:
-    with frame.refusals():
+    with messages, frame.refusals():
         params.save_texts(wb.settings, theme.id, me.name, draft.texts, base=draft.base.version)
         again(_("Saved. The next training uses these parameters."))
 
 
 def save_defaults() -> None:
-    with frame.refusals():
+    with messages, frame.refusals():
         params.save(wb.settings, theme.id, me.name, default_params, default_auguments)
         again(_("The defaults are saved."))
 
 
 def put_on_top() -> None:
     """My changes since the version I saw, on the one that somebody else saved meanwhile."""
-    with frame.refusals():
+    with messages, frame.refusals():
         found = [
             params.merged(draft.base.model(model), saved.model(model), params.parse_yaml(text, model))
             for model, text in draft.texts.items()
@@ -71,6 +71,28 @@ def put_on_top() -> None:
             )
         st.toast(frame.escape(note), duration="long")
         st.rerun()
+
+
+def tell_of_newer() -> None:
+    newest = params.history(wb.settings, theme.id, limit=1)[0]
+    try:
+        found = [c.text(_) for c in params.changes(draft.base.models(), saved.models())]
+    except VeritrainError:
+        found = newest.sentences(_)
+    st.warning(
+        _("{who} saved a newer version while you were changing this one:").format(
+            who=frame.escape(newest.author)
+        )
+        + "\n"
+        + frame.bullets(found or newest.sentences(_))
+    )
+    if st.button(
+        _("Put my changes on top of it"),
+        key="put-on-top",
+        disabled=problem is not None,
+        help=_("Keeps what you changed and takes over what you did not; nothing is saved yet."),
+    ):
+        put_on_top()
 
 
 def draw_form(model: type[BaseModel], default: BaseModel, file: str) -> VeritrainError | None:
@@ -110,8 +132,9 @@ def draw_text(model: type[BaseModel], file: str) -> None:
         frame.refuse(problem)
 
 
-bar = st.container(key="save-area")
-form_tab, yaml_tab, history_tab = st.tabs([_("Form"), "YAML", _("History")])
+messages = st.container()
+bar = st.container(horizontal=True, vertical_alignment="center", key="save-bar")
+form_tab, yaml_tab, changes_tab = st.tabs([_("Form"), "YAML", _("Changes")])
 with form_tab:
     if not may_edit:
         st.info(_("You can look at the parameters; changing them needs the role “trainer”."))
@@ -126,41 +149,40 @@ with form_tab:
             chosen, augmented = now[Params], now[Auguments]
             assert isinstance(chosen, Params) and isinstance(augmented, Auguments)
             presets.draw(to_learn, chosen, augmented, disabled=False, take=take, open=untouched)
-with yaml_tab:
+with yaml_tab, st.container(key="yaml-texts"):
     for model, _default, file in FILES:
         draw_text(model, file)
-with history_tab:
+with changes_tab:
     parameter_history.draw(wb, me, theme, draft, again)
 problem = next((error for error in problems.values() if error is not None), None)
 changed = draft.changed or problem is not None
+newer = draft.base.texts != saved.texts
 if may_edit:
-    with bar:
-        if draft.base.texts != saved.texts:
-            newest = params.history(wb.settings, theme.id, limit=1)[0]
-            st.warning(
-                _("{who} saved a newer version while you were changing this one:").format(
-                    who=frame.escape(newest.author)
-                )
-                + "\n"
-                + frame.bullets(newest.sentences(_))
+    broken = next((file for model, _default, file in FILES if draft.problem(model)), None)
+    with messages:
+        if newer:
+            tell_of_newer()
+        if broken is not None:
+            st.error(
+                _(
+                    "The text of {file} has a mistake: correct it in the YAML view, or undo your changes."
+                ).format(file=broken)
             )
-            if st.button(
-                _("Put my changes on top of it"),
-                key="put-on-top",
-                disabled=problem is not None,
-                help=_("Keeps what you changed and takes over what you did not; nothing is saved yet."),
-            ):
-                put_on_top()
-        with st.container(horizontal=True, vertical_alignment="center", key="save-bar"):
-            if st.button(_("Save"), type="primary", key="save", disabled=not changed or problem is not None):
-                save()
-            if changed and st.button(_("Undo changes"), key="undo", help=_("Back to what is saved.")):
-                again(_("Back to what is saved."))
-            if st.button(_("Reset to defaults"), key="reset", help=_("Saves the shipped defaults.")):
-                save_defaults()
-            if changed and problem is None:
-                st.markdown(_(":orange-badge[not saved yet]"), width="content")
-            if not changed:
-                frame.link(_("Go on to training"), "training.py", {"theme": theme.id})
-        if problem is not None:
+        elif problem is not None:
             frame.refuse(problem)
+    with bar:
+        ready = changed and problem is None and not newer
+        pressed = st.button(_("Save"), type="primary", key="save", disabled=not ready)
+        if changed and st.button(_("Undo changes"), key="undo", help=_("Back to what is saved.")):
+            again(_("Back to what is saved."))
+        to_defaults = st.button(_("Reset to defaults"), key="reset", help=_("Saves the shipped defaults."))
+        if problem is not None:
+            st.markdown(_(":red-badge[has a mistake]"), width="content")
+        elif changed:
+            st.markdown(_(":orange-badge[not saved yet]"), width="content")
+        else:
+            frame.link(_("Go on to training"), "training.py", {"theme": theme.id})
+    if pressed:
+        save()
+    if to_defaults:
+        save_defaults()

@@ -23,6 +23,9 @@ _CSS = """
 [data-testid="stPageLink"] p { text-decoration: underline; text-decoration-color: rgba(127, 127, 127, .5);
   text-underline-offset: 3px; }
 .st-key-who-is-here { padding-top: 4px; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-save-bar) { position: sticky; top: 3.5rem; z-index: 20;
+  padding: .5rem 0; background: #ffffff; }
+.st-key-yaml-texts textarea { font-family: var(--st-code-font, monospace); font-size: .85rem; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
 @media (max-width: 900px) { .stMainBlockContainer { padding: 3.75rem 1rem 2rem; } }
 </style>
@@ -31,7 +34,9 @@ _CSS = """
 
 _DARK = """
 <style>
-:is([data-testid^="stBaseButton-primary"], [data-testid^="stBaseLinkButton-primary"]) { color: #10161c !important; }
+:is([data-testid^="stBaseButton-primary"], [data-testid^="stBaseLinkButton-primary"]):not(:disabled) {
+  color: #10161c !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-save-bar) { background: #10161c; }
 </style>
 """
 """Streamlit writes white on the primary colour, which is a light one in the dark theme (contrast 1.9)."""
