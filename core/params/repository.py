@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 BRANCH = "refs/heads/main"
 WAIT_SECONDS = 60
 """Longest that one git command may take; all but the tidying up take milliseconds."""
-LOOSE_OBJECTS = 6_000
-"""From about so many single files on, git packs them into one."""
+LOOSE_OBJECTS = 1_500
+"""From about so many single files on, some 300 saves, git packs them into one: a save then waits for that."""
 HOST = "veritrain.invalid"
 """The top level domain .invalid can belong to nobody (RFC 2606)."""
 _OPTIONS = (
@@ -187,7 +187,7 @@ class Repository:
         # Git names objects by hash, so one of the 256 folders tells how many there are.
         sample = self.git / "objects" / "17"
         if sample.is_dir() and len(os.listdir(sample)) > LOOSE_OBJECTS / 256:
-            self._run("gc", "--quiet")
+            self._run("repack", "-d", "--quiet")
 
     def _many(self, blobs: Sequence[str]) -> dict[str, bytes]:
         out = self._run("cat-file", "--batch", data="".join(f"{blob}\n" for blob in blobs).encode())
