@@ -72,7 +72,9 @@ def page(app: App, browser: Browser) -> Iterator[Page]:
 def test_dark_images_are_noticed_and_the_report_says_so(page: Page, app: App) -> None:
     page.goto("/quality?theme=1")
     section = page.locator(".st-key-drift")
-    expect(section.get_by_text(re.compile(r"The 40 new images differ from the 10\d of the training"))).to_be_visible()
+    expect(
+        section.get_by_text(re.compile(r"The 40 new images differ from the 10\d of the training"))
+    ).to_be_visible()
     expect(section.get_by_text("Farthest off:")).to_be_visible()
     expect(section.locator("figure img[title*=night]")).to_have_count(8)
     page.get_by_role("button", name="Trust report").click()

@@ -106,7 +106,7 @@ def test_what_keeps_two_runs_from_being_compared_is_said(wb_duckdb: Workbench, t
     chosen, augmented = params.saved(wb.settings, theme.id)
     values = chosen.model_dump()
     values["training"]["epochs"] += 1
-    params.save(wb.settings, theme.id, params.check(values, params.Params), augmented)
+    params.save(wb.settings, theme.id, trainer.name, params.check(values, params.Params), augmented)
     second = finished(wb, trainer, theme.id, lambda _image_id: True)
     found = with_without.of_run(wb, second.id)
     assert (found.why, found.changes.any) == ("no-answers", False)
