@@ -188,6 +188,7 @@ def head() -> None:
                 add_rows()
             if st.button(_("Split"), key="split-dataset", help=_("Into training, validation and test.")):
                 split()
+        text_quality.report(dataset, version)
         if may_edit:
             if st.button(
                 _("Download"), key="download", help=_("In the shape that a training program reads.")

@@ -116,10 +116,12 @@ def ask_keep_best() -> None:
 def checking() -> None:
     """The check that runs as a job: started, watched, and how old its word is."""
     state = check_jobs.state(wb, theme.id)
-    if st.session_state.get("was-checking") and not state.running:
+    if st.session_state.get("was-checking") and not state.running and not frame.dialog_is_open():
         st.session_state["was-checking"] = False
         st.rerun()
-    st.session_state["was-checking"] = state.running
+    st.session_state["was-checking"] = state.running or (
+        st.session_state.get("was-checking", False) and frame.dialog_is_open()
+    )
     with st.container(horizontal=True, vertical_alignment="center", key="check-bar"):
         if state.running:
             st.progress(state.progress, text=_("Checking …"))

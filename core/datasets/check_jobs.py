@@ -36,6 +36,8 @@ class State:
     """Share of the running check that is done, 0–1."""
     error: dict[str, Any] | None
     """Why the newest check failed, if it did."""
+    version_id: int | None
+    """Of the version that the newest check is of; None where there was none."""
 
 
 def start(wb: Workbench, actor: auth.User, dataset_id: int) -> int:
@@ -98,6 +100,7 @@ def state(wb: Workbench, dataset_id: int) -> State:
         running=running,
         progress=((newest["progress"] or {}).get("fraction", 0.0) if newest and running else 0.0),
         error=newest["error"] if newest and not running else None,
+        version_id=newest["spec"]["version_id"] if newest else None,
     )
 
 

@@ -32,7 +32,7 @@ from core.datasets.store import FAILED, PASSED, UNCHECKED, Version
 from core.db.engine import relation
 from core.db.tables import dataset_quality_logs
 from core.db.text_tables import text_kept, training_dataset_versions, training_datasets
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput
 from core.quality.gate import Gate
 from core.quality.texts import gate
 from core.quality.texts.counting import tally
@@ -51,11 +51,13 @@ def keep(
     ids: Sequence[int] | None = None,
     *,
     keep: bool = True,
+    version_id: int | None = None,
 ) -> int:
     """Say that findings of a kind are fine as they are, or take that back: of some rows or of all.
 
     It follows what the row says: an edited row is judged anew. Returns how many rows changed. Kinds that the
-    gate counts take a trainer. Raises InvalidInput for a kind that nobody can call fine, NotFound, NotAllowed.
+    gate counts take a trainer. Raises InvalidInput for a kind that nobody can call fine, Conflict where
+    `version_id` (what the person saw) is no longer the newest, NotFound, NotAllowed.
     """
     auth.require(actor, auth.LABELER)
     known(kind)
@@ -64,6 +66,8 @@ def keep(
     if KINDS[kind].line:
         auth.require(actor, auth.TRAINER)
     newest = store.get(wb, dataset_id).newest
+    if version_id not in (None, newest.id):
+        raise Conflict("Somebody made a newer version meanwhile; look at what was found in it, then decide.")
     table = of_kind(wb, newest, kind, not keep)
     if ids is not None:
         wanted = pa.array(sorted(set(ids)), pa.int64())

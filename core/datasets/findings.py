@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -199,20 +199,34 @@ def found(
     table = of_kind(wb, version, kind, kept)
     if kind in ("copy", "near-copy", "leakage"):
         table = table.sort_by([("group", "ascending"), ("row_id", "ascending")])
-    items = [
-        Found(
-            each["row_id"],
-            each["kind"],
-            each["severity"],
-            each["where"],
-            each["message"],
-            json.loads(each["fields"]),
-            each["group"],
-            kept,
-        )
-        for each in table.slice(offset, limit).to_pylist()
+    return FoundPage(_items(table.slice(offset, limit), kept), len(table))
+
+
+def of_rows(wb: Workbench, version: Version, kind: str, ids: Sequence[int]) -> list[Found]:
+    """The open findings of a kind in these rows. Raises InvalidInput for a kind that does not exist."""
+    table = of_kind(wb, version, kind, False)
+    return _items(table.filter(pc.is_in(table["row_id"], pa.array(sorted(ids), pa.int64()))), kept=False)
+
+
+@dataclass(frozen=True)
+class BrokenUpload:
+    """Rows of one file that could not be read and that nobody said to leave out."""
+
+    file: str
+    total: int
+    rows: list[dict[str, Any]]
+    """The first of them, see core.datasets.uploads."""
+
+
+def broken(wb: Workbench, version: Version) -> list[BrokenUpload]:
+    """By upload, up to this version."""
+    with wb.db.read() as connection:
+        totals = broken_uploads(connection, version)
+    return [
+        BrokenUpload(each.source["file"], totals[each.id], each.source["broken"])
+        for each in store.versions(wb, version.dataset_id)
+        if each.id in totals and each.source
     ]
-    return FoundPage(items, len(table))
 
 
 def rows(wb: Workbench, version: Version, kind: str, *, kept: bool = False) -> list[int]:
@@ -250,6 +264,22 @@ def rules(wb: Workbench, dataset_id: int) -> Rules:
     store.get(wb, dataset_id)
     with wb.db.read() as connection:
         return rules_of(connection, dataset_id)
+
+
+def _items(table: pa.Table, kept: bool) -> list[Found]:
+    return [
+        Found(
+            each["row_id"],
+            each["kind"],
+            each["severity"],
+            each["where"],
+            each["message"],
+            json.loads(each["fields"]),
+            each["group"],
+            kept,
+        )
+        for each in table.to_pylist()
+    ]
 
 
 # --- the parts ------------------------------------------------------------------

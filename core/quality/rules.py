@@ -43,9 +43,9 @@ class Rules(BaseModel):
     """Gate: share of images that are copies of another."""
     least_per_label: int = Field(10, ge=0, le=1_000_000)
     """Gate: labelled images of every label."""
-    most_conflicts: int = Field(0, ge=0)
-    most_leaks: int = Field(0, ge=0)
-    most_unreadable: int = Field(0, ge=0)
+    most_conflicts: int = Field(0, ge=0, le=1_000_000)
+    most_leaks: int = Field(0, ge=0, le=1_000_000)
+    most_unreadable: int = Field(0, ge=0, le=1_000_000)
 
 
 def changed(rules: Rules, values: dict[str, Any]) -> Rules:

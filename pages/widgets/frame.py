@@ -19,6 +19,8 @@ PAGES = Path(__file__).resolve().parents[1]
 PERSON = "person"
 """Where the session keeps whom the screen was last drawn for; rights are always asked of the database."""
 
+DIALOG = "dialog"
+
 Crumb = tuple[str, str, Mapping[str, object]]
 """(what it says as it is, file of the screen, query)."""
 
@@ -126,6 +128,7 @@ def open_page(
             refuse(error)
         st.stop()
     st.session_state[PERSON] = user
+    st.session_state[DIALOG] = False
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="crumbs"):
         for text, name, query in crumbs:
             link(escape(text), name, query)
@@ -149,10 +152,27 @@ def fragment(run_every: float | None = None) -> Callable[[Callable[..., None]], 
 
 
 def dialog(
-    title: str, *, width: Literal["small", "large"] = "small", on_dismiss: Any = "ignore"
+    title: str, *, width: Literal["small", "large"] = "small", on_dismiss: Any = "rerun"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A window over the screen (`st.dialog`), checked at each press within."""
-    return lambda draw: st.dialog(title, width=width, on_dismiss=on_dismiss)(_checked(draw))
+    """A window over the screen (`st.dialog`), checked at each press within.
+
+    A part that draws itself again asks `dialog_is_open` first, not to close it.
+    """
+
+    def noted(draw: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(draw)
+        def run(*arguments: Any) -> None:
+            st.session_state[DIALOG] = True
+            draw(*arguments)
+
+        return run
+
+    return lambda draw: st.dialog(title, width=width, on_dismiss=on_dismiss)(_checked(noted(draw)))
+
+
+def dialog_is_open() -> bool:
+    """Whether a window was drawn since the last whole run: one more would close it."""
+    return bool(st.session_state.get(DIALOG))
 
 
 def _checked(draw: Callable[..., None]) -> Callable[..., None]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth
-from core.datasets import check_jobs, decisions, findings, repair, store, uploads
+from core.datasets import check_jobs, decisions, findings, store, uploads
 from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
-from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality.texts import gate
 from core.quality.texts.findings import SEVERE
 from core.quality.texts.gate import Counts
 from core.quality.texts.kinds import (
-    CLEAN,
     COPIES,
     KINDS,
     LEAKS,
-    MASK,
     REMOVE,
     UNALIGNED,
     Kind,
@@ -28,7 +25,7 @@ from core.quality.texts.kinds import (
     title,
 )
 from core.workbench import Workbench
-from pages.widgets import frame, text_rows, text_rules, text_upload, verdict
+from pages.widgets import frame, text_fixes, text_rows, text_rules, text_upload, verdict
 from pages.widgets.runs import when
 from pages.widgets.trust import FORMATS
 
@@ -39,9 +36,10 @@ TEXT = 160
 def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
     standing = findings.standing(wb, version)
     newest = version.number == dataset.newest.number
-    _verdict(standing, running=newest and check_jobs.state(wb, dataset.id).running)
+    state = check_jobs.state(wb, dataset.id)
+    _verdict(standing, running=state.running and state.version_id == version.id)
     if newest:
-        _checking(wb, me, dataset.id)
+        _checking(wb, me, standing)
         _broken(wb, me, dataset, standing)
     _findings(wb, me, dataset, standing, newest=newest)
     if standing.languages:
@@ -98,13 +96,15 @@ def _verdict(standing: Standing, *, running: bool) -> None:
 
 
 @frame.fragment(run_every=2)
-def _checking(wb: Workbench, me: auth.User, dataset_id: int) -> None:
+def _checking(wb: Workbench, me: auth.User, standing: Standing) -> None:
     """The check that runs as a job: started, watched, and how old its word is."""
+    dataset_id = standing.version.dataset_id
     state = check_jobs.state(wb, dataset_id)
-    if st.session_state.get("was-checking-texts") and not state.running:
+    ended = st.session_state.get("was-checking-texts", False) and not state.running
+    if ended and not text_upload.unchecked(wb, me, dataset_id) and not frame.dialog_is_open():
         st.session_state["was-checking-texts"] = False
         st.rerun()
-    st.session_state["was-checking-texts"] = state.running
+    st.session_state["was-checking-texts"] = state.running or ended
     with st.container(horizontal=True, vertical_alignment="center", key="check-bar"):
         if state.running:
             st.progress(state.progress, text=_("Checking …"))
@@ -114,7 +114,6 @@ def _checking(wb: Workbench, me: auth.User, dataset_id: int) -> None:
                 with frame.refusals():
                     check_jobs.cancel(wb, me, dataset_id)
             return
-        standing = findings.standing(wb, store.version(wb, dataset_id))
         if me.may(auth.LABELER) and st.button(
             _("Check now"),
             key="check-now",
@@ -151,10 +150,10 @@ def _broken(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing) 
                 with frame.refusals():
                     decisions.leave_out(wb, me, dataset.id)
                     st.rerun()
-        for version in store.versions(wb, dataset.id):
-            broken = (version.source or {}).get("broken", [])
-            for row in broken[:EXAMPLES]:
-                st.caption(frame.escape(uploads.sentence(row)))
+        for upload in findings.broken(wb, standing.version):
+            with st.expander(f"{frame.escape(upload.file)} · {upload.total:,}"):
+                for row in upload.rows:
+                    st.caption(frame.escape(uploads.sentence(row)))
 
 
 def _findings(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing, *, newest: bool) -> None:
@@ -167,13 +166,27 @@ def _findings(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing
     for kind in open_kinds:
         with st.container(border=True, key=f"finding-{kind.name}"):
             _one_kind(wb, me, dataset, standing, kind, newest=newest)
-    kept = sum(standing.kept.values())
-    if kept:
-        st.caption(
-            ngettext(
-                "One row was called fine as it is.", "{n} rows were called fine as they are.", kept
-            ).format(n=f"{kept:,}")
-        )
+    if any(standing.kept.values()):
+        with st.expander(_("Called fine as they are")):
+            _kept(wb, me, dataset, standing, newest=newest)
+
+
+def _kept(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standing, *, newest: bool) -> None:
+    """What people called fine, and the way back."""
+    for name in (name for name in KINDS if standing.kept.get(name)):
+        kind = KINDS[name]
+        with st.container(horizontal=True, vertical_alignment="center", key=f"kept-{name}"):
+            verdict.finding(kind.severity, title(name), standing.kept[name])
+            if (
+                newest
+                and me.may(auth.TRAINER if kind.line else auth.LABELER)
+                and st.button(
+                    _("Open again"), key=f"reopen-{name}", help=_("They are listed and counted again.")
+                )
+            ):
+                with frame.refusals():
+                    decisions.keep(wb, me, dataset.id, name, keep=False, version_id=standing.version.id)
+                    st.rerun()
 
 
 def _one_kind(
@@ -188,8 +201,10 @@ def _one_kind(
         frame.link(_("Open the rows"), "dataset.py", query)
         if newest and me.may(auth.LABELER):
             fix = kind.fix
-            if st.button(_fix_title(fix), key=f"fix-{kind.name}", help=_("Shows first what would change.")):
-                _ask(wb, me, dataset, fix, kind.name)
+            if st.button(
+                text_fixes.title(fix), key=f"fix-{kind.name}", help=_("Shows first what would change.")
+            ):
+                text_fixes.ask(wb, me, dataset, standing.version, fix, kind.name)
             if (
                 fix != REMOVE
                 and fix not in (COPIES, LEAKS)
@@ -197,7 +212,7 @@ def _one_kind(
                     _("Remove the rows"), key=f"remove-{kind.name}", help=_("Shows first what would change.")
                 )
             ):
-                _ask(wb, me, dataset, REMOVE, kind.name)
+                text_fixes.ask(wb, me, dataset, standing.version, REMOVE, kind.name)
     st.caption(f"{meaning(kind.name)} {advice(kind.name)}")
     page = findings.found(wb, standing.version, kind.name, limit=EXAMPLES)
     rows = {
@@ -226,81 +241,8 @@ def _one_kind(
         )
     ):
         with frame.refusals():
-            decisions.keep(wb, me, dataset.id, kind.name)
+            decisions.keep(wb, me, dataset.id, kind.name, version_id=standing.version.id)
             st.rerun()
-
-
-def _fix_title(fix: str) -> str:
-    return {
-        REMOVE: _("Remove the rows"),
-        COPIES: _("Keep one of each"),
-        MASK: _("Mask all personal data"),
-        CLEAN: _("Repair the characters"),
-        LEAKS: _("Remove what leaks"),
-    }[fix]
-
-
-@frame.dialog(_("What would change"), width="large")
-def _ask(wb: Workbench, me: auth.User, dataset: Dataset, fix: str, kind: str) -> None:
-    best = repair.FIRST
-    if fix == COPIES:
-        best = st.segmented_control(
-            _("Of each group stays"),
-            list(repair.BEST),
-            default=repair.FIRST,
-            required=True,
-            format_func={repair.FIRST: _("the first"), repair.LONGEST: _("the longest")}.__getitem__,
-            key="best-of-group",
-            help=_("Where one of them is in test or validation, that one stays."),
-        )
-    if fix in (COPIES, MASK):  # equal and nearly equal ones form the same groups; who masks, masks all of it
-        kind = ""
-    try:
-        shown = repair.preview(wb, dataset.id, fix, kind or None, best=best)
-    except VeritrainError as error:
-        frame.refuse(error)
-        return
-    touched = shown.removed + shown.changed
-    if not touched:
-        st.success(_("Nothing is left to do here."))
-        return
-    parts = []
-    if shown.removed:
-        parts.append(ngettext("One row goes.", "{n} rows go.", shown.removed).format(n=f"{shown.removed:,}"))
-    if shown.changed:
-        parts.append(
-            ngettext("One row changes.", "{n} rows change.", shown.changed).format(n=f"{shown.changed:,}")
-        )
-    parts.append(_("It becomes a new version; the old one stays as it is."))
-    st.markdown(" ".join(parts))
-    if shown.left:
-        st.caption(
-            ngettext(
-                "One row cannot be repaired this way; correct it by hand.",
-                "{n} rows cannot be repaired this way; correct them by hand.",
-                shown.left,
-            ).format(n=f"{shown.left:,}")
-        )
-    for example in shown.examples:
-        with st.container(border=True, key=f"fix-example-{example.row_id}"):
-            _before_after(dataset, example)
-    if st.button(_fix_title(fix), type="primary", key="yes-fix"):
-        with frame.refusals(), st.spinner(_("Writing the new version …")):
-            repair.apply(wb, me, dataset.id, fix, kind or None, best=best, parent=shown.version.id)
-            text_upload.check(wb, me, dataset.id)
-            st.rerun()
-
-
-def _before_after(dataset: Dataset, example: repair.Example) -> None:
-    st.caption(_("Row {n}").format(n=example.row_id))
-    for name, before in example.before.items():
-        after = example.after.get(name, "") if example.after is not None else ""
-        if example.after is not None and after == before:
-            continue
-        st.caption(text_upload.title(name, dataset.shape))
-        st.text(frame.shorten(before, TEXT))
-        if example.after is not None:
-            st.text(f"→ {frame.shorten(after, TEXT)}")
 
 
 def _languages(dataset: Dataset, standing: Standing) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core import auth
-from core.datasets import findings, repair, store, vault
+from core.datasets import decisions, findings, repair, store, vault
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality.texts import masking
-from core.quality.texts.kinds import KINDS, title
+from core.quality.texts.kinds import KINDS, REMOVE, title
 from core.texts.records import ASSISTANT, USER, Record, field_name
 from core.texts.rowfile import DataRow
 from core.texts.rowpages import NO_SPLIT
 from core.workbench import Workbench
-from pages.widgets import frame, text_upload
+from pages.widgets import frame, text_fixes, text_upload
 
 PAGE = 50
+WHOLE = 5
+"""Marked rows that are shown as a whole."""
 CELL = 240
 
 
@@ -46,17 +48,17 @@ def _table(
     *,
     word: str,
     split: str | None,
-    ids: Sequence[int] | None = None,
-    notes: Mapping[int, str] | None = None,
-) -> DataRow | None:
-    """One page of rows; the row that a person picked.
+    kind: str = "",
+) -> list[DataRow]:
+    """One page of rows; those that a person picked.
 
-    `ids`: only these; `notes`: by row id, what is said of it in a column of its own.
+    `kind`: only rows with this finding, which stands in a column of its own.
     """
+    ids = findings.rows(wb, version, kind) if kind else None
     found = store.page(wb, version, ids=ids, split=split, search=word, limit=0)
     if not found.total:
         st.caption(_("No row fits."))
-        return None
+        return []
     above = st.container(horizontal=True, vertical_alignment="center", key="row-pages")
     with above:
         st.caption(ngettext("One row", "{n} rows", found.total).format(n=f"{found.total:,}"), width="content")
@@ -69,8 +71,11 @@ def _table(
     names = splits()
     columns: dict[str, list[object]] = {"row": [row.row_id for row in rows]}
     columns["split"] = [names[row.split] if row.split else "–" for row in rows]
-    if notes is not None:
-        columns["note"] = [notes.get(row.row_id, "") for row in rows]
+    if kind:
+        notes: dict[int, list[str]] = {}
+        for each in findings.of_rows(wb, version, kind, [row.row_id for row in rows]):
+            notes.setdefault(each.row_id, []).append(said(each, dataset.shape))
+        columns["note"] = [" ".join(notes.get(row.row_id, ())) for row in rows]
     for name, texts in _texts([row.record for row in rows]).items():
         columns[name] = list(texts)
     text = st.column_config.TextColumn
@@ -79,7 +84,7 @@ def _table(
         hide_index=True,
         height=min(36 * (len(rows) + 1), 560),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="multi-row",
         key=f"table-{version.id}-{word}-{split}-{page}-{hash(tuple(ids or ()))}",
         column_config={
             "row": st.column_config.NumberColumn(_("Row"), width="small", format="%d"),
@@ -95,8 +100,7 @@ def _table(
             },
         },
     )
-    chosen = event["selection"]["rows"]
-    return rows[chosen[0]] if chosen else None
+    return [rows[place] for place in event["selection"]["rows"]]
 
 
 def _texts(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -130,7 +134,7 @@ def whole(row: DataRow, shape: str) -> None:
                 st.caption(text_upload.title(name, shape))
                 st.text(text)
         for turn in record.turns:
-            st.caption(who.get(turn.role, turn.role))
+            st.caption(who.get(turn.role) or frame.escape(frame.shorten(turn.role, 80)))
             st.text(turn.content)
     if record.extra:
         st.caption(_("Other columns"))
@@ -153,8 +157,7 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
     word, split = _filters()
     kinds = [name for name in KINDS if standing.open.get(name)]
     wanted = st.query_params.get("finding", "")
-    ids: list[int] | None = None
-    notes: dict[int, str] | None = None
+    kind = ""
     if kinds:
         kind = st.selectbox(
             _("Finding"),
@@ -167,18 +170,48 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
         )
         if kind != wanted:
             st.query_params["finding"] = kind or ""
-        if kind:
-            ids = findings.rows(wb, version, kind)
-            notes = {
-                found.row_id: said(found, dataset.shape)
-                for found in findings.found(wb, version, kind, limit=store.MAX_PAGE).items
-            }
-    row = _table(wb, dataset, version, word=word, split=split, ids=ids, notes=notes)
-    if row is None:
+    picked = _table(wb, dataset, version, word=word, split=split, kind=kind or "")
+    if not picked:
         st.caption(_("Mark a row at its left edge to see all of it."))
         return
-    with st.container(border=True, key="whole-row"):
-        _picked(wb, me, dataset, version, row)
+    if kind and version.number == dataset.newest.number:
+        _decide(wb, me, dataset, version, kind, [row.row_id for row in picked])
+    for row in picked[:WHOLE]:
+        with st.container(border=True, key=f"whole-row-{row.row_id}"):
+            _picked(wb, me, dataset, version, row)
+    if len(picked) > WHOLE:
+        st.caption(_("… and {n} more").format(n=len(picked) - WHOLE))
+
+
+def _decide(
+    wb: Workbench, me: auth.User, dataset: Dataset, version: Version, kind: str, ids: list[int]
+) -> None:
+    """The answers to a finding for the rows that were picked."""
+    known = KINDS[kind]
+    with st.container(horizontal=True, vertical_alignment="center", key="row-answers"):
+        st.markdown(
+            ngettext("One row is marked:", "{n} rows are marked:", len(ids)).format(n=len(ids)),
+            width="content",
+        )
+        if me.may(auth.LABELER):
+            for fix in dict.fromkeys((known.fix, REMOVE)):
+                if st.button(
+                    text_fixes.title(fix), key=f"rows-{fix}", help=_("Shows first what would change.")
+                ):
+                    text_fixes.ask(wb, me, dataset, version, fix, kind, ids)
+        may_decide = me.may(auth.TRAINER if known.line else auth.LABELER)
+        if (
+            known.may_be_fine
+            and may_decide
+            and st.button(
+                ngettext("It is fine", "All {n} are fine", len(ids)).format(n=len(ids)),
+                key="rows-fine",
+                help=_("They are no longer listed here, and the log remembers who said so."),
+            )
+        ):
+            with frame.refusals():
+                decisions.keep(wb, me, dataset.id, kind, ids, version_id=version.id)
+                st.rerun()
 
 
 def _picked(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row: DataRow) -> None:
@@ -192,7 +225,7 @@ def _picked(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, ro
                 _("Correct"), key=f"correct-{row.row_id}", help=_("Write its texts anew, as a new version.")
             )
         ):
-            _edit(wb, me, dataset, version, row)
+            frame.dialog(_("Correct the row"), width="large")(_edit)(wb, me, dataset, version, row)
         if (
             me.may(auth.ADMIN)
             and masking.tokens(row.record)
@@ -202,11 +235,10 @@ def _picked(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, ro
                 help=_("Who looked is kept in the log of access."),
             )
         ):
-            _unmask(wb, me, dataset, version, row.row_id)
+            frame.dialog(_("What is masked"), width="large")(_unmask)(wb, me, dataset, version, row.row_id)
     whole(row, dataset.shape)
 
 
-@frame.dialog(_("Correct the row"), width="large")
 def _edit(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row: DataRow) -> None:
     with st.form("edit-row", border=False):
         texts = {
@@ -223,7 +255,6 @@ def _edit(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row:
                 st.rerun()
 
 
-@frame.dialog(_("What is masked"), width="large")
 def _unmask(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row_id: int) -> None:
     with frame.refusals():
         whole(vault.unmask(wb, me, dataset.id, row_id, version.number), dataset.shape)

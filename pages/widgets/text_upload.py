@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from core import auth
 from core.datasets import check_jobs, uploads
 from core.datasets.uploads import Preview
-from core.errors import VeritrainError
+from core.errors import Conflict, VeritrainError
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.settings import MIB
@@ -24,6 +24,7 @@ CELL = 300
 """Characters of a text that a table cell holds."""
 BROKEN_SHOWN = 50
 NONE = ""
+WANTED = "text-check-wanted"
 ORDER = ("system", "instruction", "input", "output")
 """In which people read the texts of a pair."""
 
@@ -89,9 +90,27 @@ def choose(wb: Workbench, *, key: str, shape: str | None = None) -> Chosen | Non
 
 
 def check(wb: Workbench, me: auth.User, dataset_id: int) -> None:
-    """Have a new version checked at once; where that cannot be, “Check now” is there."""
-    with suppress(VeritrainError):
+    """Have a new version checked at once; where that cannot be, “Check now” is there.
+
+    While the check of an older version runs, that one is stopped: `unchecked` starts this one after it.
+    """
+    try:
         check_jobs.start(wb, me, dataset_id)
+    except Conflict:
+        st.session_state[WANTED] = dataset_id
+        with suppress(VeritrainError):
+            check_jobs.cancel(wb, me, dataset_id)
+    except VeritrainError:
+        return
+
+
+def unchecked(wb: Workbench, me: auth.User, dataset_id: int) -> bool:
+    """Start the check that `check` could not start; True where one was wanted. Call it when none runs."""
+    if st.session_state.get(WANTED) != dataset_id:
+        return False
+    del st.session_state[WANTED]
+    check(wb, me, dataset_id)
+    return True
 
 
 def _preview(wb: Workbench, file: UploadedFile, columns: Columns | None, key: str) -> Preview:

@@ -107,17 +107,22 @@ def test_a_newcomer_brings_texts_and_repairs_them_until_the_gate_passes(
     repair(page, "fix-copy", "copy")
     repair(page, "fix-email", "email")
     repair(page, "fix-empty", "empty")
+    page.get_by_text("shop.jsonl · 1").click()
     expect(page.get_by_text("is not valid JSON")).to_be_visible()
     press(page, "leave-out")
     expect(gate.get_by_text("PASS")).to_be_visible()
     assert (quality(app)["passed"], quality(app)["score"]) == (True, 100)
+
+    page.get_by_role("button", name="Trust report").click()
+    address = page.get_by_role("link", name="Report as HTML").get_attribute("href")
+    assert "Trust report: Q &amp; A *of* the shop" in app.admin.get(str(address)).text
 
     page.goto("/dataset?dataset=1&part=rows&word=store room")
     expect(page.get_by_text("One row", exact=True)).to_be_visible()
     table = page.get_by_test_id("stDataFrame").bounding_box()
     assert table
     page.mouse.click(table["x"] + 18, table["y"] + 54)
-    whole = page.locator(".st-key-whole-row")
+    whole = page.locator("[class*=st-key-whole-row]")
     expect(whole.get_by_text("[email:")).to_be_visible()
     whole.get_by_role("button", name="Show what is masked").click()
     expect(page.get_by_text(f"Write to {SECRET}.")).to_be_visible()

@@ -27,11 +27,11 @@ class Rules(BaseModel):
     """Gate: share of rows that are copies of another."""
     least_consistent: float = Field(0.90, ge=0, le=1)
     """Gate: share of the texts that are in the language of their column."""
-    most_personal: int = Field(0, ge=0)
+    most_personal: int = Field(0, ge=0, le=1_000_000)
     """Gate: rows with personal data that is not masked."""
-    most_unreadable: int = Field(0, ge=0)
+    most_unreadable: int = Field(0, ge=0, le=1_000_000)
     """Gate: broken rows of uploads, and rows that are empty, without an answer or garbled."""
-    most_leaks: int = Field(0, ge=0)
+    most_leaks: int = Field(0, ge=0, le=1_000_000)
     """Gate: rows that are learnt from and repeat what is tested."""
 
     def of_rows(self) -> dict[str, Any]:
