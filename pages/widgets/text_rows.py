@@ -216,7 +216,7 @@ def _decide(
 
 def _picked(wb: Workbench, me: auth.User, dataset: Dataset, version: Version, row: DataRow) -> None:
     newest = version.number == dataset.newest.number
-    with st.container(horizontal=True, vertical_alignment="center", key="row-head"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"row-head-{row.row_id}"):
         st.markdown(f"**{_('Row {n}').format(n=row.row_id)}**", width="stretch")
         if (
             newest

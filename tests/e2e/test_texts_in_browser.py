@@ -127,6 +127,14 @@ def test_a_newcomer_brings_texts_and_repairs_them_until_the_gate_passes(
     whole.get_by_role("button", name="Show what is masked").click()
     expect(page.get_by_text(f"Write to {SECRET}.")).to_be_visible()
 
+    page.goto("/dataset?dataset=1&part=rows")
+    expect(page.get_by_text("21 rows")).to_be_visible()
+    table = page.get_by_test_id("stDataFrame").bounding_box()
+    assert table
+    for number in range(3):
+        page.mouse.click(table["x"] + 18, table["y"] + 54 + 36 * number)
+        expect(whole).to_have_count(number + 1)
+
     page.goto("/dataset?dataset=1&part=versions")
     expect(page.get_by_text("copies removed")).to_be_visible()
     press(page, "download")
