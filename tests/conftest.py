@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
@@ -21,6 +22,10 @@ from core import auth
 from core.settings import Settings
 from core.workbench import Workbench
 from tests.browser import FLAGS, get
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_COMMIT = "0" * 40
