@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core import auth
-from core.datasets import store
+from core.datasets import findings, store
 from core.datasets.store import Version
 from core.errors import InvalidInput
-from core.quality.texts import copies
+from core.quality.texts import copies, leakage
 from core.quality.texts.leakage import LEAST_TOKENS
 from core.quality.texts.shingles import shingled
 from core.splits import MAX_SEED, RATIOS, SEED, check_ratios, shares_of
@@ -29,8 +29,10 @@ from core.texts import rowfile, rowpages
 from core.texts.rowfile import SPLITS
 from core.workbench import Workbench
 
+RUNS = 10_000_000
+"""Runs of words that are compared at most."""
 TEMPLATE = 0.05
-"""A question that a larger share of the rows asks is a template and ties nothing together."""
+"""A question, or a run of words, in a larger share of the rows is a template and ties nothing together."""
 
 Numbers = NDArray[np.int64]
 
@@ -75,7 +77,8 @@ def split(
     fresh = before < 0
     if not fresh.any():
         return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), len(before), 0, 0)
-    groups = _groups(wb.files.local_path(parent.path))
+    likeness = findings.rules(wb, dataset_id).likeness
+    groups = _groups(wb.files.local_path(parent.path), likeness)
     hashes: Any = store.table(wb, parent, ["hash"])["hash"].to_pylist()
     after, together, torn = _deal(before, groups, hashes, shares, seed)
     counts = np.bincount(after[fresh & (after >= 0)], minlength=len(SPLITS)).tolist()
@@ -96,24 +99,54 @@ def _codes(rows: pa.Table) -> Numbers:
     return np.asarray(places.fill_null(-1).to_numpy(), np.int64)
 
 
-def _groups(path: Path) -> list[Numbers]:
-    """Indexes of rows that belong together, each group ascending, two rows and more."""
+def _groups(path: Path, likeness: float) -> list[Numbers]:
+    """Indexes of rows that belong together, each group ascending, two rows and more.
+
+    Copies as the check of copies finds them, rows that ask the same, and rows that share a run of words with
+    what another asks, which the check of leaks would find on two sides.
+    """
     said: list[str] = []
-    asked: list[Numbers] = []
+    equal: list[Numbers] = []
     tokens: list[Numbers] = []
+    runs: list[Numbers] = []
+    owners: list[Numbers] = []
     for table in rowpages.groups(path):
         records = [row.record for row in rowfile.rows_of(table)]
-        said += [record.whole() for record in records]
-        made = shingled([f"{record.prompt}\n{record.context}" for record in records])
-        asked.append(made.whole.view(np.int64))
+        asked = [leakage.asked(record) for record in records]
+        made = shingled(asked)
+        equal.append(made.whole.view(np.int64))
         tokens.append(made.tokens)
+        made = shingled(asked, leakage.WORDS, leakage.CHARACTERS)
+        runs.append(made.hashes.view(np.int64))
+        owners.append(len(said) + np.repeat(np.arange(len(asked)), np.diff(made.offsets)))
+        said += [record.whole() for record in records]
     tree = np.arange(len(said))
-    for group in copies.near_clusters(said):
+    for group in copies.near_clusters(said, likeness):
         tree[list(group)] = group[0]
     long_enough = np.flatnonzero(np.concatenate(tokens) >= LEAST_TOKENS)
-    _, which, sizes = np.unique(np.concatenate(asked)[long_enough], return_inverse=True, return_counts=True)
-    bound = (sizes[which] > 1) & (sizes[which] <= max(2, TEMPLATE * len(said)))
-    return _components(tree, long_enough[bound], which[bound])
+    most = max(2, TEMPLATE * len(said))
+    members, keys = _shared(long_enough, np.concatenate(equal)[long_enough], most)
+    of_runs = _shared(*_thinned(np.concatenate(owners), np.concatenate(runs)), most)
+    return _components(
+        tree,
+        np.concatenate([members, of_runs[0]]),
+        np.concatenate([keys, of_runs[1] + len(said)]),  # two kinds of keys that never meet
+    )
+
+
+def _thinned(owners: Numbers, runs: Numbers) -> tuple[Numbers, Numbers]:
+    """At most about RUNS of them, chosen by their hash: rows that share a passage still share some."""
+    step = -(-len(runs) // RUNS)
+    chosen = runs % step == 0 if step > 1 else np.ones(len(runs), bool)
+    return owners[chosen], runs[chosen]
+
+
+def _shared(members: Numbers, keys: Numbers, most: float) -> tuple[Numbers, Numbers]:
+    """Those whose key is another's too, but not a template's; keys become numbers below their count."""
+    pairs = np.unique(np.stack([keys, members]), axis=1)
+    _, which, sizes = np.unique(pairs[0], return_inverse=True, return_counts=True)
+    bound = (sizes[which] > 1) & (sizes[which] <= most)
+    return pairs[1][bound], which[bound]
 
 
 def _components(tree: Numbers, members: Numbers, keys: Numbers) -> list[Numbers]:

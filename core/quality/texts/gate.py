@@ -100,7 +100,7 @@ def said(line: Line, counts: Counts) -> str:
         return _("{share} of the texts are in the language of their column; {limit} are asked for.").format(
             share=share, limit=limit
         )
-    if line.name == "leakage" and not counts.dealt:
+    if line.name == "leakage" and not counts.dealt and not counts.leaks:
         return _("The rows are not split yet, so nothing can leak.")
     if line.name == "unreadable" and counts.broken:
         return _("{broken} rows of the upload could not be read, and {n} rows are empty or garbled.").format(

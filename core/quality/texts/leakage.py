@@ -27,15 +27,15 @@ def check(train: Sequence[Record], test: Sequence[Record]) -> Result:
     A prompt that is shorter than that counts where a train prompt is equal to it. Template text that more
     than COMMON test prompts share does not count. `fields["test"]` is the index of one such test record.
     """
-    asked = shingled([_asked(record) for record in test], WORDS, CHARACTERS)
-    owner = np.repeat(np.arange(len(test)), np.diff(asked.offsets))
-    long_enough = asked.tokens[owner] >= LEAST_TOKENS
-    pairs = np.unique(np.stack([asked.hashes[long_enough], owner[long_enough].astype(np.uint64)]), axis=1)
+    prompts = shingled([asked(record) for record in test], WORDS, CHARACTERS)
+    owner = np.repeat(np.arange(len(test)), np.diff(prompts.offsets))
+    long_enough = prompts.tokens[owner] >= LEAST_TOKENS
+    pairs = np.unique(np.stack([prompts.hashes[long_enough], owner[long_enough].astype(np.uint64)]), axis=1)
     runs, first, count = np.unique(pairs[0], return_index=True, return_counts=True)
     runs, owners = runs[count <= COMMON], pairs[1][first][count <= COMMON]
     found: dict[int, int] = {}
     if len(runs):
-        for texts in ([record.whole() for record in train], [_asked(record) for record in train]):
+        for texts in ([record.whole() for record in train], [asked(record) for record in train]):
             given = shingled(texts, WORDS, CHARACTERS)
             place = np.minimum(np.searchsorted(runs, given.hashes), len(runs) - 1)
             hits = np.flatnonzero(runs[place] == given.hashes)
@@ -56,5 +56,6 @@ def check(train: Sequence[Record], test: Sequence[Record]) -> Result:
     return Result(findings, len(train))
 
 
-def _asked(record: Record) -> str:
+def asked(record: Record) -> str:
+    """What a record asks, with what it is about."""
     return f"{record.prompt}\n{record.context}"

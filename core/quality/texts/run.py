@@ -96,7 +96,7 @@ def check(
     groups = {n: data[cluster[0]].row_id for cluster in near.clusters for n in cluster}
     found += _compared(near.findings, data, groups)
     progress(0.8)
-    tested = any(row.split == "test" for row in data) and any(row.split == "train" for row in data)
+    tested = len({row.split for row in data} - {None}) > 1
     found += _leaks(data, near.clusters)
     if not tested:
         not_checked[NO_TEST] = None
@@ -125,7 +125,7 @@ def check(
         {
             "rows": len(data),
             "looked_at": len(fresh),
-            "pairs": paired.pairs if paired.learnt is not None else 0,
+            "pairs": paired.pairs,
             "learnt": paired.learnt is not False,
             "told": sum(sum(of.values()) for of in told.counts.values()),
             "undecided": told.undecided,

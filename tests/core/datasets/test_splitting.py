@@ -110,3 +110,21 @@ def test_a_split_that_is_none_is_refused(wb_duckdb: Workbench, labeler: auth.Use
     for ratios, seed, says in (((0.5, 0.1, 0.1), 1, "add up to 0.7"), ((0.8, 0.1, 0.1), -1, "seed is -1")):
         with pytest.raises(InvalidInput, match=says):
             splitting.split(wb_duckdb, labeler, dataset.id, ratios=ratios, seed=seed)
+
+
+def test_a_split_makes_no_leak_that_the_check_would_find(wb_duckdb: Workbench, labeler: auth.User) -> None:
+    wb, rng = wb_duckdb, random.Random(5)
+    records = []
+    for _ in range(60):
+        passage = " ".join(rng.choices(WORDS, k=30))
+        records += [
+            Record.pair(" ".join(rng.choices(WORDS, k=8)), " ".join(rng.choices(WORDS, k=8)), passage)
+            for _ in range(5)
+        ]
+    rows = rowfile.table([DataRow(n, record) for n, record in enumerate(records, 1)])
+    made = store.create(wb, labeler, "Passages", rows, shape="alpaca")
+    splitting.split(wb, labeler, made.id)
+    dealt = list(rowfile.rows_of(store.table(wb, store.version(wb, made.id))))
+    sides = {name: [row.record for row in dealt if row.split == name] for name in SPLITS}
+    assert min(map(len, sides.values())) >= 40
+    assert not leakage.check(sides["train"], sides["test"]).findings

@@ -89,9 +89,9 @@ def test_each_finding_is_of_a_known_kind_and_about_its_row() -> None:
 
 def test_where_pairs_cannot_be_compared_the_gate_says_so() -> None:
     sources, targets = corpus(1_000, letters=HANGUL)
-    # too few to learn from: the line is not there
+    # too few to learn from: only what is not translated at all counts
     few = run.check(rows(*map(Record.pair, sources[:20], targets[:20])), "parallel", Rules())
-    assert few.summary["pairs"] == 0 and any("1,000 pairs" in said for said in few.summary["not_checked"])
+    assert few.summary["pairs"] == 20 and any("1,000 pairs" in said for said in few.summary["not_checked"])
     assert failed(few) == set()
     # all of them wrong: nothing can be learnt, and that is no PASS
     chaos = run.check(rows(*map(Record.pair, sources, targets[1:] + targets[:1])), "parallel", Rules())
@@ -222,3 +222,8 @@ def test_what_raises_in_progress_ends_the_check() -> None:
     seen: list[float] = []
     run.check(rows(*ZOO), "alpaca", Rules(), None, seen.append)
     assert seen == sorted(seen) and seen[-1] == 1.0
+
+
+def test_few_pairs_that_are_not_translated_fail() -> None:
+    pairs = [Record.pair(text, text) for text in (f"The lamp of room {n} is broken." for n in range(50))]
+    assert "alignment" in failed(run.check(rows(*pairs), "parallel", Rules()))
