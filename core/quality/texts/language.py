@@ -15,6 +15,7 @@ from typing import Any
 
 from core.i18n import N_
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
+from core.quality.texts.form import ROLES
 from core.texts.records import Record
 
 LEAST_LETTERS = 12
@@ -31,6 +32,8 @@ _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.DOTALL)
 """Code and links are in no language."""
+OTHER = "other"
+"""The part of what is said by a role that no template knows: a role may be a person's name."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def _parts(record: Record) -> list[tuple[str, str, str]]:
     parts = []
     for name, text in record.texts():
         turn = record.turns[int(name.removeprefix("turn ")) - 1] if name.startswith("turn ") else None
-        parts.append((turn.role if turn else name, name, text))
+        part = name if turn is None else turn.role if turn.role in ROLES else OTHER
+        parts.append((part, name, text))
     return parts
 
 

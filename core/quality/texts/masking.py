@@ -17,6 +17,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -25,6 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core.errors import InvalidInput, NotAllowed
 from core.quality.texts import pii
+from core.quality.texts.form import ROLES
 from core.texts.records import Record, Turn
 
 KEY_BYTES = 32
@@ -73,7 +75,7 @@ class Masker:
         return _TOKEN.sub(lambda match: self._open(match.group(), vault), text)
 
     def mask(self, record: Record, kinds: Collection[str] = pii.KINDS) -> tuple[Record, Vault]:
-        """All texts of the record; its other columns are left as they are."""
+        """All texts of the record, and roles that no template knows; its other columns are left as they are."""
         vault: Vault = {}
 
         def masked(text: str) -> str:
@@ -81,10 +83,13 @@ class Masker:
             vault.update(found)
             return text
 
-        return mapped(record, masked), vault
+        return _with_roles(mapped(record, masked), masked), vault
 
     def unmask(self, record: Record, vault: Mapping[str, str]) -> Record:
-        return mapped(record, lambda text: self.unmask_text(text, vault))
+        def opened(text: str) -> str:
+            return self.unmask_text(text, vault)
+
+        return _with_roles(mapped(record, opened), opened)
 
     def _token(self, kind: str, value: str) -> tuple[str, str]:
         digest = hmac.new(self._name, f"{kind}\0{value}".encode(), hashlib.sha256).digest()
@@ -104,8 +109,9 @@ class Masker:
 
 
 def tokens(record: Record) -> list[str]:
-    """The tokens that stand in its texts, each once."""
-    return list(dict.fromkeys(token for _, text in record.texts() for token in _TOKEN.findall(text)))
+    """The tokens that stand in its texts and roles, each once."""
+    texts = [text for _, text in record.texts()] + [turn.role for turn in record.turns]
+    return list(dict.fromkeys(token for text in texts for token in _TOKEN.findall(text)))
 
 
 def veiled(text: str) -> str:
@@ -122,3 +128,11 @@ def mapped(record: Record, change: Callable[[str], str]) -> Record:
     """The record with `change` done to each of its texts."""
     turns = tuple(Turn(turn.role, change(turn.content)) for turn in record.turns)
     return Record(turns, change(record.context), change(record.system), record.extra, record.line)
+
+
+def _with_roles(record: Record, change: Callable[[str], str]) -> Record:
+    """The record with `change` done to the roles that no template knows."""
+    turns = tuple(
+        turn if turn.role in ROLES else Turn(change(turn.role), turn.content) for turn in record.turns
+    )
+    return replace(record, turns=turns)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.i18n import N_
 from core.quality.texts.findings import SEVERE, Finding, Result
+from core.quality.texts.form import ROLES
 from core.quality.texts.identifiers import emails, ibans, ip6, keys
 from core.quality.texts.numbers import Found, numbers
-from core.texts.records import Record
+from core.texts.records import Record, field_name
 
 KINDS = ("key", "email", "iban", "card", "resident-number", "my-number", "ip", "phone")
 MESSAGES = {
@@ -43,19 +45,39 @@ class Span:
 
 
 def check(records: Sequence[Record]) -> Result:
-    """A severe finding for each kind in each field, with how many and where (`spans`: start and end)."""
-    places: list[tuple[int, str]] = []
+    """A severe finding for each kind in each field, with how many and where (`spans`: start and end).
+
+    A role that no template knows may be somebody's name or address: it is looked at too, as a part of its turn,
+    and has no spans.
+    """
+    places: list[tuple[int, str, bool]] = []
     texts: list[str] = []
     for number, record in enumerate(records):
         for name, text in record.texts():
-            places.append((number, name))
+            places.append((number, name, False))
             texts.append(text)
-    findings: list[Finding] = []
-    for (number, name), spans in zip(places, scan(texts), strict=True):
-        for kind in dict.fromkeys(span.kind for span in spans):
-            where = [(span.start, span.end) for span in spans if span.kind == kind]
-            fields = {"field": name, "count": len(where), "spans": where}
-            findings.append(Finding(number, name, kind, SEVERE, MESSAGES[kind], fields))
+        for place, turn in enumerate(record.turns):
+            if turn.role not in ROLES:
+                places.append((number, field_name(record, place), True))
+                texts.append(turn.role)
+    found: dict[tuple[int, str, str], list[tuple[int, int]]] = {}
+    counts: Counter[tuple[int, str, str]] = Counter()
+    for (number, name, is_role), spans in zip(places, scan(texts), strict=True):
+        for span in spans:
+            key = (number, name, span.kind)
+            counts[key] += 1
+            found.setdefault(key, []).extend([] if is_role else [(span.start, span.end)])
+    findings = [
+        Finding(
+            number,
+            name,
+            kind,
+            SEVERE,
+            MESSAGES[kind],
+            {"field": name, "count": counts[number, name, kind], "spans": spans},
+        )
+        for (number, name, kind), spans in found.items()
+    ]
     return Result(findings, len(records), (NOT_CHECKED,))
 
 

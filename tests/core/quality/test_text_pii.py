@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput, NotAllowed
-from core.quality.texts import numbers, pii
-from core.quality.texts.masking import Masker
+from core.quality.texts import language, numbers, pii
+from core.quality.texts.masking import Masker, tokens
 from core.texts.records import Record, Turn
 from tests.core.quality.planted_pii import planted
 
@@ -84,6 +84,24 @@ def test_findings_tell_place_and_kind_but_never_the_value() -> None:
     assert result.not_checked[0].startswith("Not checked: names")
     said = json.dumps([asdict(f) for f in result.findings], default=str)
     assert not any(secret in said for secret in ("010", "1234", "a@b", "d.org"))
+
+
+def test_an_address_as_a_speakers_name_is_found_masked_and_kept_out_of_the_numbers() -> None:
+    record = Record(
+        (
+            Turn("user", "hello to everybody in this room"),
+            Turn("taro@example.com", "I am taro@example.com, hi"),
+        )
+    )
+    [found] = pii.check([record]).findings
+    assert (found.where, found.kind, found.fields["count"], found.fields["spans"]) == (
+        "turn 2", "email", 2, [(5, 21)],
+    )  # fmt: skip
+    masked, vault = Masker(KEY).mask(record)
+    assert pii.check([masked]).findings == [] and masked.turns[1].role.startswith("[email:")
+    assert tokens(masked) == list(vault) and masked.turns[0] == record.turns[0]
+    assert Masker(KEY).unmask(masked, vault) == record
+    assert [part for part, _name, _language in language.told(record)] == ["user", "other"]
 
 
 def test_masking_is_stable_and_only_its_key_turns_it_back() -> None:
