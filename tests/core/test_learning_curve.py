@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core import learning_curve
@@ -19,6 +19,7 @@ def made(a: float, b: float, c: float, n: int = 2000) -> list[Point]:
 @given(st.floats(0.6, 1.0), st.floats(0.2, 3.0), st.floats(0.3, 1.2))
 def test_points_of_a_known_curve_are_found_again(a: float, b: float, c: float) -> None:
     points = made(a, b, c)
+    assume(all(point.accuracy > 0 for point in points))  # where a share ends at 0 the curve is another one
     curve = learning_curve.fit(points)
     assert curve is not None
     seen = np.array([point.accuracy for point in points])
