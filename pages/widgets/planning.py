@@ -32,6 +32,19 @@ REMEMBERED = 600
 
 
 @dataclass
+class Row:
+    """A variant in the form: the version and the share (%) its fields show first.
+
+    A share that a button sets is a new field, `dealt` counts them: see `_follow`.
+    """
+
+    number: int
+    version: int
+    share: float
+    dealt: int = 0
+
+
+@dataclass
 class Form:
     """What was entered, and below each field a place for what is wrong with it."""
 
@@ -94,7 +107,11 @@ def _variants(
     by_id = {version.id: version for version in versions}
     ids = list(by_id)
     first = list(plan.versions) if plan else [ids[1], ids[0]]
-    rows: list[int] = st.session_state.setdefault(f"{key}-rows", list(range(len(first))))
+    shares = [_percent(weight) for weight in plan.weights] if plan else _equal(2)
+    rows: list[Row] = st.session_state.setdefault(
+        f"{key}-rows",
+        [Row(n, v if v in by_id else ids[0], w) for n, (v, w) in enumerate(zip(first, shares, strict=True))],
+    )
 
     def called(version_id: int) -> str:
         accuracy = by_id[version_id].metrics.get("test", {}).get("accuracy")
@@ -103,16 +120,15 @@ def _variants(
 
     def equally() -> None:
         for row, share in zip(rows, _equal(len(rows)), strict=True):
-            st.session_state[f"{key}-weight-{row}"] = share
+            row.share, row.dealt = share, row.dealt + 1
 
     def add() -> None:
-        used = [st.session_state.get(f"{key}-version-{row}") for row in rows]
-        row = max(rows) + 1
-        st.session_state[f"{key}-version-{row}"] = next((each for each in ids if each not in used), ids[0])
-        rows.append(row)
+        used = [st.session_state.get(f"{key}-version-{row.number}") for row in rows]
+        version = next((each for each in ids if each not in used), ids[0])
+        rows.append(Row(max(row.number for row in rows) + 1, version, 0.0))
         equally()
 
-    def remove(row: int) -> None:
+    def remove(row: Row) -> None:
         rows.remove(row)
         equally()
 
@@ -128,33 +144,31 @@ def _variants(
         text = (
             _("A, the present model") if index == 0 else _("{name}, a challenger").format(name=NAMES[index])
         )
-        default = first[row] if row < len(first) and first[row] in by_id else ids[0]
         chosen.append(
             left.selectbox(
                 text,
                 ids,
+                ids.index(row.version),
                 format_func=called,
-                key=f"{key}-version-{row}",
+                key=f"{key}-version-{row.number}",
                 help=_("What users get today.") if index == 0 else _("What might take its place."),
-                **_once(f"{key}-version-{row}", index=ids.index(default)),
             )
         )
-        share = _percent(plan.weights[row]) if plan and row < len(first) else _equal(len(rows))[index]
         weights.append(
             middle.number_input(
                 _("Share (%)"),
+                value=row.share,
                 step=1.0,
                 format="%g",
-                key=f"{key}-weight-{row}",
+                key=f"{key}-weight-{row.number}-{row.dealt}",
                 help=_("Of the users who take part. Equal shares give the quickest answer."),
-                **_once(f"{key}-weight-{row}", value=share),
             )
         )
         if index >= 2:
             right.button(
                 "",
                 icon=":material/close:",
-                key=f"{key}-remove-{row}",
+                key=f"{key}-remove-{row.number}",
                 on_click=remove,
                 args=(row,),
                 help=_("Take {name} out; the others then share equally.").format(name=NAMES[index]),
@@ -243,10 +257,8 @@ def _size(
         users = st.number_input(
             _("Planned users"),
             step=100,
-            key=_follow(
-                f"{key}-users", advice.users if advice else 2_000, plan.planned_users if plan else None
-            ),
             help=_("All variants together. You may look at any time; here the answer is sharpest."),
+            **_follow(f"{key}-users", advice.users if advice else 2_000, plan.planned_users if plan else None),
         )
         places["planned_users"] = st.container()
     with right:
@@ -254,8 +266,8 @@ def _size(
         days = st.number_input(
             _("At most days"),
             step=1,
-            key=_follow(f"{key}-days", proposed, plan.days if plan else None),
             help=_("When you want to decide at the latest."),
+            **_follow(f"{key}-days", proposed, plan.days if plan else None),
         )
         places["days"] = st.container()
         if 1 <= days <= 365:
@@ -370,19 +382,17 @@ def _advanced(
     return {"alpha": round(alpha / 100, 10), "holdout": round(holdout / 100, 10), "exclusion": exclusion}
 
 
-def _once(key: str, **default: Any) -> dict[str, Any]:
-    """The default of a widget whose value a button may set: none where there is one already."""
-    return {} if key in st.session_state else default
+def _follow(key: str, proposed: int, planned: int | None) -> dict[str, Any]:
+    """Keep a field at what is proposed until a person types something else; gives back its key and first value.
 
-
-def _follow(key: str, proposed: int, planned: int | None) -> str:
-    """Keep a field at what is proposed until a person types something else; gives back its key."""
-    if key not in st.session_state:
-        st.session_state[key] = proposed if planned is None else planned
-    elif st.session_state[key] == st.session_state.get(f"{key}-proposed"):
-        st.session_state[key] = proposed
-    st.session_state[f"{key}-proposed"] = proposed
-    return key
+    What is proposed anew is a new field: one whose value is set from outside can come
+    back as its default, 0, where a quick next change stops the drawing half-way.
+    """
+    first, last = st.session_state.get(f"{key}-follows", (proposed if planned is None else planned, proposed))
+    if first == last != proposed and st.session_state.get(f"{key}-{first}", first) == first:
+        first = proposed
+    st.session_state[f"{key}-follows"] = (first, proposed)
+    return {"key": f"{key}-{first}", "value": first}
 
 
 def _equal(n: int) -> list[float]:
