@@ -43,7 +43,7 @@ class App:
                 stdout=out,
                 stderr=out,
             )
-        for _ in range(300):
+        for _ in range(1_200):  # a machine that does much else needs a minute
             try:
                 self.stranger.get("/health")
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,10 +137,12 @@ def pytest_runtest_makereport(
     page = getattr(item, "funcargs", {}).get("page")
     if report.when == "call" and report.failed and isinstance(page, Page):
         try:
-            seen = f"{page.url}\n{page.inner_text('body', timeout=2_000)}"
+            main = page.locator("[data-testid=stMain], body").last
+            words = re.sub(r"\s*\n\s*", " | ", main.inner_text(timeout=2_000))
+            seen = f"{page.url}\n{words}"
         except Error as gone:
             seen = str(gone)
-        report.sections.append(("the screen", seen[:6_000]))
+        report.sections.append(("the screen", seen[:4_000]))
     return report
 
 

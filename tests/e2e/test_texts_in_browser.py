@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from core.settings import Settings
 from tests.app import App
-from tests.e2e.screens import window
+from tests.e2e.screens import settled, window
 from tests.steps import worker
 
 expect.set_options(timeout=30_000)
@@ -119,6 +119,7 @@ def test_a_newcomer_brings_texts_and_repairs_them_until_the_gate_passes(
 
     page.goto("/dataset?dataset=1&part=rows&word=store room")
     expect(page.get_by_text("One row", exact=True)).to_be_visible()
+    settled(page)
     table = page.get_by_test_id("stDataFrame").bounding_box()
     assert table
     page.mouse.click(table["x"] + 18, table["y"] + 54)
@@ -128,7 +129,8 @@ def test_a_newcomer_brings_texts_and_repairs_them_until_the_gate_passes(
     expect(page.get_by_text(f"Write to {SECRET}.")).to_be_visible()
 
     page.goto("/dataset?dataset=1&part=rows")
-    expect(page.get_by_text("21 rows")).to_be_visible()
+    expect(page.get_by_text("21 rows", exact=True)).to_be_visible()
+    settled(page)
     table = page.get_by_test_id("stDataFrame").bounding_box()
     assert table
     for number in range(3):
