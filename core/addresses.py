@@ -26,6 +26,7 @@ SCREENS = (
     Screen("parameters", "parameters.py", in_menu=False),
     Screen("training", "training.py", in_menu=False),
     Screen("run", "run.py", in_menu=False),
+    Screen("compare", "compare.py", in_menu=False),
     Screen("datasets", "datasets.py"),
     Screen("dataset", "dataset.py", in_menu=False),
     Screen("history", "history.py"),

@@ -1,4 +1,4 @@
-"""Past runs in a table; two or more of them side by side."""
+"""Past runs in a table; those that are selected can be opened and compared."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import streamlit as st
 from st_aggrid import AgGrid, GridOptionsBuilder
 
 from core import runs, themes, workbench
+from core.evaluations import compared
 from core.i18n import gettext as _
 from core.runs import Run
-from pages.widgets import charts, frame, steps
-from pages.widgets.runs import accuracy, percent, status_text, took, when
-
-COMPARED = 6
+from pages.widgets import frame, steps
+from pages.widgets.runs import accuracy, status_text, took, when
 
 theme: themes.Theme | None = None
 if "theme" in st.query_params:
@@ -88,59 +87,6 @@ def chosen_of(found: Sequence[Run]) -> list[Run]:
     return [run for run in found if run.id in ids]
 
 
-def differences(chosen: Sequence[Run]) -> list[dict[str, str]]:
-    """One row for each parameter in which the runs differ."""
-    flat = {run.id: runs.flat_parameters(run.spec) for run in chosen}
-    names = sorted({name for values in flat.values() for name in values})
-    rows = []
-    for name in names:
-        values = {run.id: str(flat[run.id].get(name, "–")) for run in chosen}
-        if len(set(values.values())) > 1:
-            rows.append({_("Parameter"): name, **{_("Run {n}").format(n=i): v for i, v in values.items()}})
-    return rows
-
-
-def side_by_side(chosen: Sequence[Run]) -> None:
-    st.subheader(_("Side by side"), anchor=False)
-    for column, run in zip(st.columns(len(chosen)), chosen, strict=True):
-        with column:
-            frame.link(_("Run {n}").format(n=run.id), "run.py", {"run": run.id})
-            best = max(accuracy(other) or 0 for other in chosen)
-            mine = accuracy(run)
-            column.metric(
-                _("Right on test"),
-                percent(mine),
-                delta=None if mine is None or mine == best else f"{(mine - best) * 100:.1f}",
-                help=_(
-                    "Share of right answers on images the model never saw; below, the distance to the best."
-                ),
-            )
-    rows = differences(chosen)
-    same_data = len({run.spec.snapshot.hash for run in chosen}) == 1
-    st.markdown(
-        _("They used the **same data**.")
-        if same_data
-        else _("They used **different data**, so their marks are not measured on the same images.")
-    )
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch", key="differences")
-    else:
-        st.caption(_("Their parameters are the same."))
-    series = {run.id: runs.metrics(wb, run.id) for run in chosen}
-    name = _("Run {n}")
-    left, right = st.columns(2)
-    loss = {name.format(n=i): found["valid_loss"] for i, found in series.items() if "valid_loss" in found}
-    right_share = {
-        name.format(n=i): found["valid_accuracy"] for i, found in series.items() if "valid_accuracy" in found
-    }
-    left.plotly_chart(charts.lines(_("Validation loss"), loss), key="compare-loss", config=charts.CONFIG)
-    right.plotly_chart(
-        charts.lines(_("Validation accuracy"), right_share, percent=True),
-        key="compare-accuracy",
-        config=charts.CONFIG,
-    )
-
-
 found = runs.history(wb, theme.id if theme else None)
 if not found:
     st.info(_("No run yet. Start one from a theme's Train screen."))
@@ -151,9 +97,16 @@ else:
     if len(chosen) == 1:
         frame.link(_("Open run {n}").format(n=chosen[0].id), "run.py", {"run": chosen[0].id})
         st.caption(_("Select one more to compare them."))
-    elif len(chosen) > COMPARED:
-        st.warning(_("Select at most {n} runs to compare.").format(n=COMPARED))
+    elif len(chosen) > compared.MOST:
+        st.warning(_("Select at most {n} runs to compare.").format(n=compared.MOST))
+    elif any(run.result is None for run in chosen):
+        st.warning(_("Only finished runs can be compared; take the others out of the selection."))
+    elif len({run.theme_id for run in chosen}) > 1:
+        st.warning(_("Select runs of one theme: those of different themes answered different questions."))
     elif chosen:
-        side_by_side(sorted(chosen, key=lambda run: run.id))
+        ids = ",".join(str(run.id) for run in sorted(chosen, key=lambda run: run.id))
+        text = _("Compare the {n} runs").format(n=len(chosen))
+        if st.button(text, type="primary", key="compare", help=_("Which is better, why, and is it chance?")):
+            frame.go("compare.py", runs=ids)
     else:
         st.caption(_("Select a run to open it, two or more to see them side by side."))

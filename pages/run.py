@@ -7,11 +7,13 @@ from typing import Any
 import streamlit as st
 
 from core import auth, registry, runs, serving, themes, workbench
-from core.errors import NotFound
+from core.errors import NotFound, VeritrainError
+from core.evaluations import words
+from core.evaluations.report import Report
 from core.events import Status
 from core.i18n import gettext as _
 from core.runs import Run
-from pages.widgets import charts, effect, frame, steps
+from pages.widgets import charts, effect, evaluation, frame, steps
 from pages.widgets.runs import badge, duration, percent, phase_text, took, when
 
 LIVE_SECONDS = 1.0
@@ -119,20 +121,23 @@ def live() -> None:
     log_tail(run)
 
 
-def tiles(run: Run) -> None:
+def tiles(run: Run, judged: Report | None) -> None:
     metrics: dict[str, Any] = (run.result or {})["metrics"]
     columns = st.columns(4)
-    for column, (split, text) in zip(
-        columns, (("test", _("Right on test")), ("valid", _("Right on valid"))), strict=False
-    ):
-        found = metrics.get(split, {})
-        column.metric(
-            text,
-            percent(found.get("accuracy")),
-            help=_("Share of right answers among {n} images the model did not learn from.").format(
-                n=found.get("n")
-            ),
-        )
+    columns[0].metric(
+        _("Right on test"),
+        percent(metrics["test"].get("accuracy")),
+        help=_("Share of right answers among {n} images the model did not learn from.").format(
+            n=metrics["test"].get("n")
+        ),
+    )
+    columns[1].metric(
+        _("Right on valid"),
+        percent(metrics.get("valid", {}).get("accuracy")),
+        help=_("Share of right answers among {n} images the model did not learn from.").format(
+            n=metrics.get("valid", {}).get("n")
+        ),
+    )
     columns[2].metric(
         _("Macro F1 on test"),
         f"{metrics['test']['macro_f1']:.3f}",
@@ -145,11 +150,30 @@ def tiles(run: Run) -> None:
         _("{n} of {all}").format(n=run.result["best_epoch"], all=run.result["epochs_run"]),  # type: ignore[index]
         help=_("The model of this epoch did best on the validation images and was kept."),
     )
+    if judged:
+        f1 = judged.macro_f1
+        columns[0].caption(
+            words.span(judged.accuracy),
+            help=_("With other test images the mark would lie in here 95 times of 100 (Wilson)."),
+        )
+        columns[2].caption(
+            _("{low} to {high}").format(low=f"{f1.low:.3f}", high=f"{f1.high:.3f}"),
+            help=_("With other test images the mark would lie in here 95 times of 100 (bootstrap)."),
+        )
+
+
+def judged_of(run: Run, split: str) -> Report | None:
+    """None where the run kept no answers to single images, as those of long ago."""
+    try:
+        return evaluation.of_run(wb, wb.settings.database_url, run.id, split)
+    except VeritrainError:
+        return None
 
 
 def result(run: Run) -> None:
     found = run.result or {}
-    tiles(run)
+    judged = judged_of(run, "test")
+    tiles(run, judged)
     effect.draw(wb, run)
     version = registry.of_run(wb, run.id)
     if version:
@@ -170,8 +194,17 @@ def result(run: Run) -> None:
                 with frame.refusals():
                     serving.deploy(wb, me, version.id)
                     frame.go("predict.py", theme=theme.id)
-    where, by_label, curves, origin = st.tabs(
-        [_("Where it errs"), _("By label"), _("Curves"), _("Where it comes from")]
+    if judged:
+        evaluation.advice(wb, me, theme, judged)
+    where, by_label, kinds, sure, curves, origin = st.tabs(
+        [
+            _("Where it errs"),
+            _("By label"),
+            _("By kind of image"),
+            _("How sure it is"),
+            _("Curves"),
+            _("Where it comes from"),
+        ]
     )
     splits = {"test": _("test images"), "valid": _("validation images")}
     with where:
@@ -186,7 +219,7 @@ def result(run: Run) -> None:
             )
             or "test"
         )
-        charts.confusion(found["labels"], found["confusion"][split], f"confusion-{split}")
+        evaluation.errs(wb, me, theme, run, judged_of(run, split), split)
     with by_label:
         st.dataframe(
             [
@@ -220,6 +253,17 @@ def result(run: Run) -> None:
             },
             key="per-class",
         )
+    for tab, draw in (
+        (kinds, lambda found: evaluation.kinds(wb, me, theme, found)),
+        (sure, evaluation.sureness),
+    ):
+        with tab:
+            if judged:
+                draw(judged)
+            else:
+                st.caption(
+                    _("This run did not keep its answers to single images, so nothing can be said here.")
+                )
     with curves:
         charts.curves(runs.metrics(wb, run.id), f"ended-{run.id}")
     with origin:

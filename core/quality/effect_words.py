@@ -7,13 +7,22 @@ from typing import Any
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality import kinds
-from core.quality.effect import Paired
+from core.quality.effect import Changes, Paired
 from core.quality.with_without import Effect
 
 
 def before(effect: Effect) -> str:
     """What was done to the images since the run before."""
-    changes = effect.changes
+    since = _("Since run {n}").format(n=effect.previous_id)
+    found = f"{since}: {changed(effect.changes) or _('the same images')}."
+    if effect.repairs:
+        done = _(", ").join(_repair(kind, n) for kind, n in sorted(effect.repairs.items()))
+        found += " " + _("Repairs in between: {done}.").format(done=done)
+    return found
+
+
+def changed(changes: Changes) -> str:
+    """What differs between two dataset versions; empty where nothing does."""
     parts = []
     if changes.added:
         parts.append(ngettext("{n} image added", "{n} images added", changes.added).format(n=changes.added))
@@ -26,12 +35,7 @@ def before(effect: Effect) -> str:
     if changes.moved:
         text = ngettext("{n} image in another split", "{n} images in another split", changes.moved)
         parts.append(text.format(n=changes.moved))
-    since = _("Since run {n}").format(n=effect.previous_id)
-    found = f"{since}: {_(', ').join(parts) if parts else _('the same images')}."
-    if effect.repairs:
-        done = _(", ").join(_repair(kind, n) for kind, n in sorted(effect.repairs.items()))
-        found += " " + _("Repairs in between: {done}.").format(done=done)
-    return found
+    return _(", ").join(parts)
 
 
 def mark(effect: Effect, found: Paired) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from core import runs, snapshots
+from core import runs
 from core.db.tables import dataset_quality_logs, finetuning_jobs
+from core.evaluations import answers as answers_of
 from core.events import Status
 from core.quality import effect
 from core.quality.effect import Changes, Paired
@@ -54,7 +54,7 @@ def of_run(wb: Workbench, run_id: int) -> Effect:
     previous = _before(wb, run)
     if previous is None:
         return Effect(run_id, None, "first")
-    old, new = (_rows(wb, each) for each in (previous, run))
+    old, new = (answers_of.manifest(wb, each) for each in (previous, run))
     parameters = _parameters(previous, run)
     facts: dict[str, Any] = {
         "changes": effect.changes(
@@ -65,7 +65,7 @@ def of_run(wb: Workbench, run_id: int) -> Effect:
         "parameters": parameters,
         "code": previous.spec.code.source_hash != run.spec.code.source_hash,
     }
-    answers = [_answers(wb, each, rows) for each, rows in ((previous, old), (run, new))]
+    answers = [answers_of.by_label_id(wb, each, rows) for each, rows in ((previous, old), (run, new))]
     if answers[0] is None or answers[1] is None:
         return Effect(run_id, previous.id, "no-answers", **facts)
     before, after = answers[0], answers[1]
@@ -96,35 +96,6 @@ def _before(wb: Workbench, run: Run) -> Run | None:
     with wb.db.read() as connection:
         found = connection.execute(query).scalar()
     return None if found is None else runs.get(wb, int(found))
-
-
-def _rows(wb: Workbench, run: Run) -> dict[int, tuple[int, str, str]]:
-    """{image: (label id, split, label's name then)} of the run's snapshot."""
-    table = snapshots.read(wb, snapshots.get(wb, run.spec.snapshot.id))
-    columns: dict[str, list[Any]] = table.select(["image_id", "label_id", "split", "label"]).to_pydict()
-    rows = zip(columns["label_id"], columns["split"], columns["label"], strict=True)
-    return dict(zip(columns["image_id"], rows, strict=True))
-
-
-def _answers(wb: Workbench, run: Run, rows: dict[int, tuple[int, str, str]]) -> dict[int, int | None] | None:
-    """{test image: id of the label that the run's model said}; None where they were not kept."""
-    key = (run.result or {}).get("answers")
-    if not key:
-        return None
-    try:
-        with wb.files.open(key) as file:
-            table = pq.read_table(file, columns=["image_id", "split", "predicted"])
-    except OSError:
-        return None
-    ids = {name: label_id for label_id, _split, name in rows.values()}
-    columns: dict[str, list[Any]] = table.to_pydict()
-    return {
-        image_id: ids.get(said)
-        for image_id, split, said in zip(
-            columns["image_id"], columns["split"], columns["predicted"], strict=True
-        )
-        if split == "test"
-    }
 
 
 def _parameters(previous: Run, run: Run) -> dict[str, tuple[Any, Any]]:

@@ -35,6 +35,7 @@ TITLES = {
     "parameters.py": _("Parameters"),
     "training.py": _("Training"),
     "run.py": _("Run"),
+    "compare.py": _("Compare runs"),
     "datasets.py": _("Texts"),
     "dataset.py": _("Text dataset"),
     "history.py": _("History"),

@@ -245,7 +245,7 @@ def theme_from_url(wb: Workbench) -> themes.Theme:
         raise AssertionError("unreachable") from error
 
 
-def missing(error: NotFound) -> None:
+def missing(error: VeritrainError) -> None:
     """Say that what the address names is not there, offer the way home, and end the screen."""
     st.title(_("Not found"), anchor=False)
     refuse(error)

@@ -258,7 +258,9 @@ def _size(
             _("Planned users"),
             step=100,
             help=_("All variants together. You may look at any time; here the answer is sharpest."),
-            **_follow(f"{key}-users", advice.users if advice else 2_000, plan.planned_users if plan else None),
+            **_follow(
+                f"{key}-users", advice.users if advice else 2_000, plan.planned_users if plan else None
+            ),
         )
         places["planned_users"] = st.container()
     with right:

@@ -7,40 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-import sqlalchemy as sa
 from pictures import encoded, picture, png
 from playwright.sync_api import Browser, Page, expect
 
-from core import auth, images, runs, splits, themes
-from core.db.tables import finetuning_jobs
+from core import auth, images, splits, themes
 from core.quality import repair
 from core.workbench import Workbench
 from tests.app import App
-from tests.core.quality.test_with_without import finished
 from tests.e2e.screens import running, window
+from tests.trained import finished
 
 pytestmark = pytest.mark.e2e
-
-
-def complete(wb: Workbench, run: runs.Run) -> None:
-    """Give the run what a real training says besides, for the screen draws it."""
-    names, n = list(run.spec.labels), len(run.spec.labels)
-    marks = {"accuracy": 1.0, "macro_f1": 1.0, "loss": 0.1, "n": 15}
-    table = [{"label": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 7} for name in names]
-    result = {
-        **(run.result or {}),
-        "labels": names,
-        "metrics": {"test": marks, "valid": marks},
-        "confusion": {split: [[7] * n] * n for split in ("test", "valid")},
-        "per_class": {"test": table},
-        "epochs_run": 2,
-        "best_epoch": 2,
-        "device": "cpu",
-        "precision": "32",
-        "images_per_second": 90.0,
-    }
-    change = sa.update(finetuning_jobs).where(finetuning_jobs.c.id == run.id).values(result=result)
-    wb.db.write(lambda connection: connection.execute(change))
 
 
 def fill(wb: Workbench, ada: auth.User) -> None:
@@ -49,9 +26,9 @@ def fill(wb: Workbench, ada: auth.User) -> None:
     files += [(f"good/{n}-again.png", png(n, (97, 65))) for n in range(0, 20, 2)]
     images.add(wb, ada, theme.id, files, label_from_folder=True)
     splits.split(wb, ada, theme.id)
-    complete(wb, finished(wb, ada, theme.id, lambda image_id: image_id % 3 > 0))
+    finished(wb, ada, theme.id, lambda image_id: image_id % 3 > 0)
     assert repair.keep_best(wb, ada, theme.id)  # but for copies in the test set, which the run has frozen
-    complete(wb, finished(wb, ada, theme.id, lambda image_id: True))
+    finished(wb, ada, theme.id, lambda image_id: True)
     dark = [(f"night/{n}.png", picture(n, (96, 64)).point(lambda v: v // 4)) for n in range(200, 240)]
     images.add(wb, ada, theme.id, [(name, encoded(image)) for name, image in dark])
 

@@ -1,57 +1,12 @@
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-import sqlalchemy as sa
 from pictures import png
 
-from core import auth, images, params, runs, snapshots, themes
-from core.collector import Collector
-from core.db.tables import finetuning_jobs
-from core.events import Event, Type
+from core import auth, images, params, runs, themes
 from core.quality import effect_words, freezing, repair, with_without
 from core.workbench import Workbench
 from tests.steps import ready_theme
-
-Right = Callable[[int], bool]
-
-
-def finished(wb: Workbench, actor: auth.User, theme_id: int, right: Right | None) -> runs.Run:
-    """A run that has ended, whose model answers those test images rightly; None: its answers were not kept."""
-    run = runs.start(wb, actor, theme_id)
-    rows = snapshots.read(wb, snapshots.get(wb, run.spec.snapshot.id)).to_pylist()
-    names = run.spec.labels
-    said = [
-        {
-            "image_id": row["image_id"],
-            "split": row["split"],
-            "label": row["label"],
-            "predicted": row["label"]
-            if right is None or right(row["image_id"])
-            else next(name for name in names if name != row["label"]),
-        }
-        for row in rows
-        if row["split"] != "train"
-    ]
-    out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(said), out)
-    result: dict[str, Any] = {"metrics": {}}
-    if right is not None:
-        result["answers"] = wb.files.put(out.getvalue(), "predictions", "parquet")
-    with wb.db.read() as connection:
-        query = sa.select(finetuning_jobs.c.last_event).where(finetuning_jobs.c.id == run.id)
-        last = connection.execute(query).scalar_one()
-    told = ((Type.RESULT, result), (Type.STATUS, {"status": "succeeded"}))
-    now = datetime.now(UTC)
-    Collector(wb).store(
-        [Event(run.id, last + n, 1, now, kind, what) for n, (kind, what) in enumerate(told, 1)]
-    )
-    return runs.get(wb, run.id)
+from tests.trained import finished
 
 
 def test_a_run_is_told_with_and_without_what_was_repaired_before_it(

@@ -1,0 +1,144 @@
+"""Pure. What the evaluation of a run, and the comparison of several, say in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.evaluations.advice import Advice
+from core.evaluations.compared import Comparison
+from core.evaluations.intervals import Interval
+from core.evaluations.pairs import Judged, Pair
+from core.evaluations.slices import Slice
+from core.i18n import gettext as _
+from core.i18n import ngettext
+
+
+def share(value: float) -> str:
+    return f"{value * 100:.1f} %"
+
+
+def span(interval: Interval) -> str:
+    """The interval alone, as percent."""
+    return _("{low} to {high} %").format(low=f"{interval.low * 100:.1f}", high=f"{interval.high * 100:.1f}")
+
+
+def feature(name: str) -> str:
+    return {
+        "light": _("Brightness"),
+        "contrast": _("Contrast"),
+        "sharpness": _("Sharpness"),
+        "colour": _("Colour"),
+        "area": _("Size"),
+        "added": _("Day added"),
+        "labelled_by": _("Labelled by"),
+    }[name]
+
+
+def kind(found: Slice) -> str:
+    """The kind of images, such as “the darkest third”."""
+    if found.bounds is None:
+        return found.kind
+    thirds = {
+        "light": (_("the darkest third"), _("the middle third"), _("the brightest third")),
+        "contrast": (_("the flattest third"), _("the middle third"), _("the richest third")),
+        "sharpness": (_("the most blurred third"), _("the middle third"), _("the sharpest third")),
+        "colour": (_("the greyest third"), _("the middle third"), _("the most colourful third")),
+        "area": (_("the smallest third"), _("the middle third"), _("the largest third")),
+    }[found.feature]
+    return thirds[("low", "middle", "high").index(found.kind)]
+
+
+def advice(found: Advice) -> str:
+    """What to do and why, in one or two sentences."""
+    fields = found.fields
+    if found.kind == "slice":
+        of: Slice = fields["slice"]
+        text = _(
+            "{feature}, {kind}: {share} right, all others {others}. Add and label images like these; "
+            "more of them help most where the model is weakest."
+        )
+        return text.format(
+            feature=feature(of.feature), kind=kind(of), share=share(of.right.value), others=share(of.others)
+        )
+    if found.kind == "doubtful":
+        return ngettext(
+            "{n} wrong answer was given with at least {sure} confidence. Look at its label first: it may be wrong.",
+            "{n} wrong answers were given with at least {sure} confidence. Look at their labels first: "
+            "they may be wrong.",
+            fields["n"],
+        ).format(n=fields["n"], sure=f"{fields['sure'] * 100:.0f} %")
+    text = {
+        "more-epochs": _(
+            "The best epoch was {best} of {epochs}: the model was still getting better. Train with more epochs."
+        ),
+        "by-heart": _(
+            "It gets {train} of the training images right but {test} of the test images: it learns by heart. "
+            "Turn on more augmentation, or add images."
+        ),
+        "few-images": _(
+            "“{label}” has {trained} training images, the middle label {middle}; {missed} of its {tested} test "
+            "images were missed. Label more of it."
+        ),
+        "mistaken": _(
+            "{n} of {wrong} mistakes are “{true}” called “{said}”. Look at these images: are the labels told "
+            "apart by what can be seen?"
+        ),
+        "overconfident": _(
+            "The model is surer than it is right, by {by} on average. Label smoothing or fewer epochs make its "
+            "confidence honest."
+        ),
+        "few-tests": _(
+            "With {n} test images the mark may lie anywhere from {low} to {high}. Label more images and split "
+            "them, so that the next improvement can be told from chance."
+        ),
+    }[found.kind]
+    shares = {"train", "test", "by", "low", "high"}
+    return text.format(**{name: share(value) if name in shares else value for name, value in fields.items()})
+
+
+def verdict(found: Comparison) -> str:
+    """One sentence: which run is best, and whether that is more than chance."""
+    if found.judged is None:
+        return {
+            "no-answers": _(
+                "They cannot be judged against each other: not every run kept its answers to single images."
+            ),
+            "no-shared": _(
+                "They cannot be judged against each other: no image was in the test of all of them."
+            ),
+        }[found.why]
+    return _judged(found.judged)
+
+
+def _judged(judged: Judged) -> str:
+    where = ngettext("the {n} test image", "the {n} test images", judged.n).format(n=f"{judged.n:,}")
+    closest = judged.pairs[0]
+    if closest.certain:
+        text = _(
+            "Run {best} is the best on {where} that all runs answered: {points} points better than run {other} "
+            "({low} to {high}), more than chance would make it."
+        )
+        low, high = (f"{value * 100:.1f}" for value in (closest.paired.low, closest.paired.high))
+        return text.format(
+            best=judged.best, where=where, points=_points(closest), other=closest.other, low=low, high=high
+        )
+    if closest.paired.difference == 0:
+        text = _("Run {best} and run {other} are equally good on {where} that all runs answered.")
+        return text.format(best=judged.best, other=closest.other, where=where)
+    text = _(
+        "Run {best} is ahead of run {other} by {points} points on {where} that all runs answered, but that is "
+        "within noise: chance alone may have made it."
+    )
+    return text.format(best=judged.best, other=closest.other, points=_points(closest), where=where)
+
+
+def chance(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def value(given: Any) -> str:
+    return "–" if given is None else str(given)
+
+
+def _points(pair: Pair) -> str:
+    return f"{pair.paired.difference * 100:.1f}"
