@@ -194,17 +194,19 @@ def single_images() -> None:
     neither = int((~right[one] & ~right[other]).sum())
     only = {one: found.only(one, other), other: found.only(other, one)}
     counts[0].metric(_("Both right"), f"{both:,}")
-    counts[1].metric(_("Only {run} right").format(run=name(one)), f"{len(only[one]):,}")
-    counts[2].metric(_("Only {run} right").format(run=name(other)), f"{len(only[other]):,}")
+    counts[1].metric(_("Only run {n} right").format(n=one), f"{len(only[one]):,}")
+    counts[2].metric(_("Only run {n} right").format(n=other), f"{len(only[other]):,}")
     counts[3].metric(_("Both wrong"), f"{neither:,}")
     for run_id, ids in only.items():
         if not ids:
             continue
         with st.container(horizontal=True, vertical_alignment="center", key=f"only-{run_id}"):
             text = ngettext(
-                "{n} image that only {run} got right", "{n} images that only {run} got right", len(ids)
+                "{n} image that only run {run} got right",
+                "{n} images that only run {run} got right",
+                len(ids),
             )
-            st.markdown(f"**{text.format(n=f'{len(ids):,}', run=name(run_id))}**", width="stretch")
+            st.markdown(f"**{text.format(n=f'{len(ids):,}', run=run_id)}**", width="stretch")
             with frame.refusals():
                 picked = picks.pick(wb, me, theme.id, ids[: picks.MOST])
                 frame.link(_("Open in the grid"), "theme.py", {"theme": theme.id, "picked": picked})

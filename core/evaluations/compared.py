@@ -68,7 +68,7 @@ def check(ids: Sequence[int]) -> list[int]:
     wanted = sorted(set(ids))
     if not LEAST <= len(wanted) <= MOST:
         raise InvalidInput(
-            "{n} different runs are named; name {least} to {most} to compare them.",
+            "Name {least} to {most} different runs to compare them; {n} is named here.",
             n=len(wanted),
             least=LEAST,
             most=MOST,

@@ -41,8 +41,9 @@ def advice(wb: Workbench, me: auth.User, theme: Theme, found: Report) -> None:
             help=_("From the answers to the test images; the first line is about most of them."),
         )
         for number, each in enumerate(found.advice):
-            with st.container(horizontal=True, vertical_alignment="center", key=f"advice-{each.kind}"):
-                st.markdown(f"{number + 1}. {frame.escape(words.advice(each))}", width="stretch")
+            left, right = st.columns([5, 1], vertical_alignment="center")
+            left.markdown(f"{number + 1}. {frame.escape(words.advice(each))}")
+            with right.container(key=f"advice-{each.kind}"):
                 if each.kind in ("more-epochs", "by-heart", "overconfident"):
                     frame.link(_("To the parameters"), "parameters.py", {"theme": theme.id})
                 elif each.kind in ("few-images", "few-tests"):

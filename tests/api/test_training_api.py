@@ -13,6 +13,7 @@ from core.workbench import Workbench, set_current
 from tests.api.clients import Client, refused
 from tests.conftest import free_port
 from tests.steps import ready_theme
+from tests.trained import finished
 
 
 def test_parameters_are_saved_or_refused_by_name(
@@ -114,3 +115,22 @@ def test_versions_and_deployments_that_are_not_there(client: Client, trainer: au
     refused(http.post("models/7/deploy"), 404)
     refused(http.delete("deployments/7/"), 404)
     refused(http.post("deployments/7/predict", files=[("files", ("a.png", png(1)))]), 404)
+
+
+def test_answers_are_judged_and_runs_compared(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User, viewer: auth.User
+) -> None:
+    theme = ready_theme(wb_duckdb, trainer).id
+    first = finished(wb_duckdb, trainer, theme, lambda image_id: image_id % 2 > 0).id
+    second = finished(wb_duckdb, trainer, theme, lambda image_id: True).id
+    http = client(viewer)
+    found = http.get(f"runs/{first}/evaluation").json()
+    assert found["accuracy"]["low"] < found["accuracy"]["value"] < 1
+    assert sum(n for *_pair, n in found["mistakes"]) == round(found["n"] * (1 - found["accuracy"]["value"]))
+    assert found["ece"] > 0 and found["advice"]
+    judged = http.get("runs/compare", params={"runs": f"{first},{second}"}).json()
+    assert (judged["runs"], judged["best"], judged["pairs"][0]["other"]) == ([first, second], second, first)
+    assert judged["sentence"].startswith(f"Run {second}")
+    assert "commas" in refused(http.get("runs/compare", params={"runs": "1;2"}), 422)
+    assert "Name 2 to 10" in refused(http.get("runs/compare", params={"runs": "1"}), 422)
+    refused(http.get("runs/99/evaluation"), 404)

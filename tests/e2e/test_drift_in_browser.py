@@ -14,7 +14,7 @@ from core import auth, images, splits, themes
 from core.quality import repair
 from core.workbench import Workbench
 from tests.app import App
-from tests.e2e.screens import running, window
+from tests.e2e.screens import running, settled, window
 from tests.trained import finished
 
 pytestmark = pytest.mark.e2e
@@ -70,3 +70,33 @@ def test_a_run_shows_its_mark_with_and_without_the_fix(page: Page, app: App) -> 
     expect(page.get_by_role("heading", name="Run 1")).to_be_visible()
     expect(effect).to_have_count(0)  # the first run has none before it
     assert "Traceback" not in (app.folder / "log").read_text()
+
+
+def test_two_runs_are_compared_from_the_history_down_to_single_images(page: Page, app: App) -> None:
+    page.goto("/history?theme=1")
+    boxes = page.frame_locator("iframe").first.get_by_role("checkbox")
+    boxes.nth(0).check()
+    boxes.nth(1).check()
+    page.locator(".st-key-compare button").first.click()
+    page.wait_for_url("**/compare?runs=1*2")
+    expect(page.locator(".st-key-verdict").get_by_text("Run 2 is")).to_be_visible()
+    page.get_by_role("tab", name="Single images").click()
+    expect(page.get_by_text("images that only run 2 got right")).to_be_visible()
+    page.locator(".st-key-only-2").get_by_role("link", name="Open in the grid").click()
+    page.wait_for_url("**/theme?theme=1&picked=*")
+    page.goto("/compare?runs=1")
+    expect(page.get_by_text("Name 2 to 10 different runs")).to_be_visible()
+    assert "Traceback" not in (app.folder / "log").read_text()
+
+
+def test_a_field_of_the_confusion_matrix_opens_its_images(page: Page) -> None:
+    page.goto("/run?run=1")
+    expect(page.get_by_text("What would help next")).to_be_visible()
+    expect(page.locator(".st-key-mistake-0").get_by_text(re.compile("w(as|ere) called"))).to_be_visible()
+    settled(page)
+    page.locator(".js-plotly-plot .points path").first.click(force=True)
+    expect(
+        page.locator(".st-key-cell").get_by_text(re.compile("of “good” w(as|ere) called “good”"))
+    ).to_be_visible()
+    page.locator(".st-key-cell").get_by_role("link", name="Open in the grid").click()
+    page.wait_for_url("**/theme?theme=1&picked=*")

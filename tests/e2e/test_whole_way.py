@@ -293,7 +293,7 @@ def test_the_model_suggests_labels_and_they_are_accepted_after_a_preview(page: P
     assert rest(page, "/theme/1/label/changes/")["statistics"]["unlabelled"] == before
 
 
-def test_cancelled_run_stops_and_history_compares(page: Page) -> None:
+def test_cancelled_run_stops_and_history_lists_it(page: Page) -> None:
     page.goto("/training?theme=1")
     button(page, "train").click()
     page.wait_for_url(re.compile(r"/run\?run=\d+"))
@@ -312,7 +312,7 @@ def test_cancelled_run_stops_and_history_compares(page: Page) -> None:
     boxes = table.get_by_role("checkbox")
     boxes.nth(0).check()
     boxes.nth(1).check()
-    expect(page.get_by_text("Side by side")).to_be_visible()
+    expect(page.get_by_text("Only finished runs can be compared")).to_be_visible()
 
 
 def test_signed_out_nothing_but_sign_in_is_seen(page: Page) -> None:
