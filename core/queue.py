@@ -22,6 +22,7 @@ TRAIN, LIGHT = "train", "light"
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
 OTHER_ENTRIES = {
+    "preflight": "jobs.preflight.run",
     "suggest": "jobs.suggest.run",
     "check": "jobs.check.run",
     "text-check": "jobs.check_texts.run",

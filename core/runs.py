@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from core import audit, auth, codeversion, images, params, queue, snapshots, themes
+from core import audit, auth, codeversion, images, params, preflight, queue, snapshots, themes
 from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, users
 from core.db.tables import snapshots as snapshot_rows
@@ -138,12 +138,13 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     """Freeze data and parameters and put a run on the queue.
 
     With `override`, an administrator's reason, also where the dataset gate fails; it stays in the log
-    of checks. Raises the first of `preconditions`, Conflict where the gate fails, Unavailable when the
+    of checks. Raises the first of `preconditions`, Conflict where the gate or the pre-flight fails, Unavailable when the
     queue is away; then nothing is left behind.
     """
     auth.require(actor, auth.TRAINER)
     for error, _fix in preconditions(wb, theme_id):
         raise error
+    preflight.refuse_red(wb, theme_id)
     queue.ping(wb)
     gate_failed = not findings.standing(wb, theme_id).gate.passed
     if gate_failed:

@@ -46,6 +46,20 @@ class RunSpec(_Frozen):
     created_by: str
 
 
+class PreflightSpec(_Frozen):
+    """One job that tries a training on a few images before it starts."""
+
+    run_id: int
+    kind: Literal["preflight"]
+    theme_id: int
+    trial: RunSpec
+    """The run that would start."""
+    about: str
+    """What it is true of: core.preflight.fingerprint."""
+    code: CodeVersion | None
+    created_by: str
+
+
 class VersionRef(_Frozen):
     id: int  # model_registry.id
     uri: str  # models:/name/version
@@ -96,8 +110,9 @@ class TextCheckSpec(_Frozen):
     created_by: str
 
 
-JobSpec = RunSpec | SuggestSpec | CheckSpec | TextCheckSpec
+JobSpec = RunSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec
 _KINDS: Mapping[str, type[JobSpec]] = {
+    "preflight": PreflightSpec,
     "suggest": SuggestSpec,
     "check": CheckSpec,
     "text-check": TextCheckSpec,

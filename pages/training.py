@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, images, params, runs, workbench
+from core import auth, images, params, preflight, runs, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.quality import findings, gate
 from pages.widgets import form, frame, steps
+from pages.widgets import preflight as preflight_panel
 from pages.widgets.runs import accuracy, badge, percent, took, when
 
 theme = frame.theme_from_url(workbench.current())
@@ -91,17 +92,29 @@ if not obstacles and not standing.gate.passed:
             )
         else:
             st.caption(_("Only an administrator can start a training in spite of this, with a reason."))
+tried = preflight.standing(wb, theme.id) if not obstacles else preflight.Standing("none")
+preflight_panel.draw(wb, me, theme, tried, override)
 if not me.may(auth.TRAINER):
     st.info(_("Starting a training needs the role “trainer”."))
-elif st.button(
-    _("Train"),
-    type="primary",
-    key="train",
-    disabled=bool(obstacles) or not (standing.gate.passed or override.strip()),
-    help=_("Freezes images and parameters as they are now and puts the run on the queue."),
-):
-    with frame.refusals():
-        frame.go("run.py", run=runs.start(wb, me, theme.id, override=override).id)
+elif tried.state != "going":
+    allowed = not obstacles and bool(standing.gate.passed or override.strip())
+    with st.container(horizontal=True, vertical_alignment="center", key="start"):
+        pressed = st.button(
+            _("Train"),
+            type="primary",
+            key="train",
+            disabled=not allowed or tried.state == "red",
+            help=_("Freezes images and parameters as they are now and puts the run on the queue."),
+        )
+        first = preflight_panel.wants(theme)
+        again = tried.state == "red" and st.button(
+            _("Try again"), key="preflight-again", help=_("Where something else than the parameters changed.")
+        )
+    if again or (pressed and first and tried.state != "green"):
+        preflight_panel.begin(wb, me, theme)
+    elif pressed:
+        with frame.refusals():
+            frame.go("run.py", run=runs.start(wb, me, theme.id, override=override).id)
 
 
 @frame.fragment(run_every=2)
