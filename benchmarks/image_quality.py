@@ -26,7 +26,7 @@ from sklearn.datasets import load_digits
 
 from core.images_io import Limits, Seen, look_again
 from core.looks import look
-from core.quality import doubts, twins
+from core.quality import doubts, textures, turned, twins
 from core.quality.rules import Rules
 
 LIMITS = Limits(50_000_000, 50_000_000)
@@ -42,10 +42,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="cifar10-8k.tar.gz")
-    data = cifar(Path(parser.parse_args().data))
+    path = Path(parser.parse_args().data)
+    data = cifar(path)
     figures: dict[str, Any] = {"benchmark": "image_quality"}
     print(f"{'what':64} {'measured':>18}  target")
-    figures |= measuring(data) | beside_cleanvision(data) | look_alikes() | again(data) | wrong_labels()
+    figures |= measuring(data) | beside_cleanvision(data) | look_alikes() | again(data)
+    figures |= wrong_digits() | wrong_cifar(path)
     print(json.dumps(figures))
 
 
@@ -130,25 +132,56 @@ def again(data: list[bytes]) -> dict[str, Any]:
     return {"second_run_share": round(part / whole, 4)}
 
 
-def wrong_labels() -> dict[str, Any]:
+def wrong_digits() -> dict[str, Any]:
     digits = load_digits()
-    pictures = (Image.fromarray((scan * (255 / 16)).astype("uint8")).convert("RGB") for scan in digits.images)
-    vectors = np.stack([np.frombuffer(look(image), dtype=np.int8) for image in pictures])
-    shares = []
-    began = time.perf_counter()
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        labels = digits.target.copy()
-        flipped = rng.choice(len(labels), int(FLIPPED * len(labels)), replace=False)
-        labels[flipped] = (labels[flipped] + rng.integers(1, 10, len(flipped))) % 10
-        worst = np.argsort(doubts.find(vectors, labels).score)[: len(labels) // 10]
-        shares.append(float(np.isin(flipped, worst).mean()))
-    seconds = (time.perf_counter() - began) / 3
+    scans = [Image.fromarray((scan * (255 / 16)).astype("uint8")).convert("RGB") for scan in digits.images]
+    shares, _, seconds = doubted(scans, digits.target, seeds=3)
     print(
         f"{'5 % wrong digits found in the most suspicious 10 %; seconds':64}"
         f" {min(shares) * 100:9.0f} %, {seconds:3.1f} s  ≥ 80 %"
     )
     return {"wrong_labels_found": round(min(shares), 3), "wrong_labels_s": round(seconds, 1)}
+
+
+def wrong_cifar(path: Path) -> dict[str, Any]:
+    with tarfile.open(path) as archive:
+        members = [member for member in archive if member.isfile()]
+        pictures = [Image.open(archive.extractfile(each)).convert("RGB") for each in members]  # type: ignore[arg-type]
+    _, labels = np.unique([Path(each.name).parent.name for each in members], return_inverse=True)
+    shares, tops, seconds = doubted(pictures, labels, seeds=1)
+    print(
+        f"{'5 % wrong labels of CIFAR, no model: in the top 10 %; of the first 100':64}"
+        f" {shares[0] * 100:6.0f} %, {tops[0] * 100:3.0f} %  ({seconds:.0f} s)"
+    )
+    return {
+        "wrong_cifar_found": round(shares[0], 3),
+        "wrong_cifar_first_100": round(tops[0], 3),
+        "wrong_cifar_s": round(seconds, 1),
+    }
+
+
+def doubted(
+    pictures: list[Image.Image], truth: np.ndarray, seeds: int
+) -> tuple[list[float], list[float], float]:
+    """By seed, the share of FLIPPED labels in the first tenth and of wrong ones among the first 100; seconds a seed."""
+    began = time.perf_counter()
+    looks = np.stack([np.frombuffer(look(each), dtype=np.int8) for each in pictures])
+    views = np.stack([np.frombuffer(turned.view(each), dtype=np.int8) for each in pictures])
+    small = np.stack([textures.picture(each) for each in pictures])
+    some = np.random.default_rng(0).permutation(len(small))[: textures.SAMPLE]
+    seen = textures.describe(small, textures.learn(small[some]))
+    described = np.concatenate([seen.astype(np.int16), views.astype(np.int16)], axis=1)
+    once = time.perf_counter() - began
+    shares, tops, k = [], [], int(truth.max()) + 1
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        labels = truth.copy()
+        flipped = rng.choice(len(labels), int(FLIPPED * len(labels)), replace=False)
+        labels[flipped] = (labels[flipped] + rng.integers(1, k, len(flipped))) % k
+        order = np.argsort(doubts.find(looks, labels, described).score)
+        shares.append(float(np.isin(flipped, order[: len(labels) // 10]).mean()))
+        tops.append(float(np.isin(order[:100], flipped).mean()))
+    return shares, tops, once + (time.perf_counter() - began - once) / seeds
 
 
 def seen(data: list[bytes]) -> list[Seen]:

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
 
 from core.errors import InvalidInput
 from core.events import Type
-from core.files import FileStore, content_key
-from core.images_io import THUMBNAIL_SIDES, Limits, look_again
+from core.files import FileStore
+from core.images_io import Limits, look_again
 from core.processes import die_with_parent
 from core.quality import doubts, maps, turned
 from core.quality.check_files import MAP, RESULT, VIEWS
 from core.quality.measures import NAMES
 from core.settings import Settings
 from core.spec import CheckSpec
+from jobs import textures
 from jobs.runtime import Cancelled, Job
 
 CHUNK = 256
@@ -49,7 +49,8 @@ def main(job: Job, spec: CheckSpec) -> None:
     for image_id, found in _files(job, spec, manifest):
         rows.setdefault(image_id, {}).update(found)
     views = _views(job, spec, manifest)
-    accuracy, left_out = _labels(manifest, rows)
+    views = textures.beside(job, spec, manifest, views)
+    accuracy, left_out = _labels(manifest, views, rows)
     up = _turned(manifest, views, rows)
     job.progress(phase="check", fraction=JUDGED)
     if job.wanted() == "cancel":
@@ -86,7 +87,8 @@ def _views(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
     known: dict[int, bytes] = {}
     if spec.views is not None:
         with job.files.open(spec.views) as file:
-            known = dict(zip(*pq.read_table(file).to_pydict().values(), strict=True))
+            last = pq.read_table(file, columns=VIEWS.names)
+            known = dict(zip(*last.to_pydict().values(), strict=True))
     names = ("image_id", "image_path", "sha256")
     items = list(zip(*(manifest[name].to_pylist() for name in names), strict=True))
     fresh = [item for item in items if known.get(item[0]) is None]
@@ -110,16 +112,8 @@ def _views(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
 
 
 def _view(files: FileStore, path: str, sha256: str) -> bytes | None:
-    """From the smallest thumbnail there is, else from the file."""
-    keys = [content_key(sha256, "thumbs", "webp", suffix=f"-{side}") for side in THUMBNAIL_SIDES]
-    for key in (*keys, path):
-        if files.size(key) is None:
-            continue
-        try:
-            return turned.view(ImageOps.exif_transpose(Image.open(io.BytesIO(files.read(key)))))
-        except Exception:  # Pillow raises nearly anything on damaged bytes, which `_look` reports
-            return None
-    return None
+    image = textures.small(files, path, sha256)
+    return None if image is None else turned.view(image)
 
 
 def _turned(manifest: pa.Table, views: pa.Table, rows: dict[int, dict[str, Any]]) -> float | None:
@@ -195,21 +189,32 @@ def _look(files: FileStore, path: str, size: int, measured: bool, limits: Limits
     return {"look": seen.look, **{name: getattr(seen.measures, name) for name in NAMES}}
 
 
-def _labels(manifest: pa.Table, rows: dict[int, dict[str, Any]]) -> tuple[float | None, int]:
+def _labels(manifest: pa.Table, views: pa.Table, rows: dict[int, dict[str, Any]]) -> tuple[float | None, int]:
     """Doubt labels; (how well unseen images are told apart, labelled images nothing can be said of)."""
     ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
     given = manifest["label_id"].to_pylist()
     vectors: list[bytes] = [vector or b"" for vector in manifest["vector"].to_pylist()]
-    counts = Counter(label for label, vector in zip(given, vectors, strict=True) if label and vector)
+    seen: list[bytes | None] = views["view"].to_pylist()
+    texture: list[bytes | None] = views["texture"].to_pylist()
+    shown = [bool(vectors[i] and seen[i] and texture[i]) for i in range(len(ids))]
+    counts = Counter(label for label, usable in zip(given, shown, strict=True) if label and usable)
     known = sorted(label for label, n in counts.items() if n >= doubts.LEAST_PER_LABEL)
     labelled = sum(1 for label in given if label is not None)
+    learnt_by = manifest["learnt"].to_pylist()
     place = {label: number for number, label in enumerate(known)}
-    usable = [i for i, label in enumerate(given) if label in place and vectors[i]]
+    usable = [i for i, label in enumerate(given) if label in place and shown[i]]
     if len(known) < 2:
         return None, labelled
-    matrix = np.frombuffer(b"".join(vectors[i] for i in usable), dtype=np.int8).reshape(len(usable), -1)
+
+    def matrix(column: list[Any], kind: type[np.generic]) -> np.ndarray:
+        return np.frombuffer(b"".join(column[i] for i in usable), dtype=kind).reshape(len(usable), -1)
+
     labels = np.array([place[given[i]] for i in usable], dtype=np.int64)
-    found = doubts.find(matrix, labels)
+    unlabelled = np.concatenate(
+        [matrix(texture, np.uint8).astype(np.int16), matrix(seen, np.int8).astype(np.int16)], axis=1
+    )
+    learnt = None if learnt_by[usable[0]] is None else np.array([learnt_by[i] for i in usable], dtype=bool)
+    found = doubts.find(matrix(vectors, np.int8), labels, unlabelled, learnt)
     if found.trustworthy:
         for i in np.flatnonzero(found.suspicious):
             image_id = int(ids[usable[i]])

@@ -16,9 +16,13 @@ _MANIFEST: list[pa.Field[Any]] = [
     pa.field("label_id", pa.int64()),
     pa.field("vector", pa.binary()),
     pa.field("measured", pa.bool_()),
+    pa.field("learnt", pa.bool_()),
 ]
 MANIFEST = pa.schema(_MANIFEST)
-"""One row a live image, by image id. `vector`: the model's embedding where all have one, else looks; int8."""
+"""One row a live image, by image id. `vector`: the model's embedding where all have one, else looks; int8.
+
+`learnt`: whether the model whose embeddings these are was trained on the image; NULL with looks.
+"""
 
 _RESULT: list[pa.Field[Any]] = [
     pa.field("image_id", pa.int64()),
@@ -43,6 +47,11 @@ label is in doubt, see core.quality.doubts. `turn` and `lies_right`: of a turned
 _VIEWS: list[pa.Field[Any]] = [pa.field("image_id", pa.int64()), pa.field("view", pa.binary())]
 VIEWS = pa.schema(_VIEWS)
 """Each image's view (core.quality.turned), so that the next check reads only new files."""
+
+TEXTURES = VIEWS.append(pa.field("texture", pa.binary()))
+"""As the last check keeps them: also each image's texture (core.quality.textures)."""
+DICTIONARY = b"textures"
+"""Key of the file's metadata under which the dictionary of the textures lies."""
 
 _MAP: list[pa.Field[Any]] = [
     pa.field("image_id", pa.int64()),

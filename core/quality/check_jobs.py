@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from core import audit, auth, codeversion, queue, side_jobs, themes
 from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids, relation
-from core.db.tables import finetuning_jobs, image_features, image_findings, train_data
+from core.db.tables import finetuning_jobs, image_features, image_findings, model_train_data, train_data
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.quality import conditions, findings, intake
 from core.quality.check_files import MANIFEST
@@ -282,6 +282,14 @@ def _manifest(wb: Workbench, theme: themes.Theme) -> tuple[str, int]:
             .where(conditions.live(theme.id), column.label_id.is_not(None))
         ).one()
         embedded = by_model[0] == 1 and by_model[1] == by_model[2]
+        learnt = (
+            sa.select(model_train_data.c.image_id)
+            .where(
+                model_train_data.c.version_id == (by_model[3] if embedded else None),
+                model_train_data.c.split == "train",
+            )
+            .subquery()
+        )
         query = (
             sa.select(
                 column.id,
@@ -291,9 +299,11 @@ def _manifest(wb: Workbench, theme: themes.Theme) -> tuple[str, int]:
                 column.label_id,
                 feature.embedding if embedded else feature.look,
                 feature.contrast.is_not(None),
+                learnt.c.image_id.is_not(None) if embedded else sa.null(),
             )
             .select_from(train_data)
             .outerjoin(image_features, feature.image_id == column.id)
+            .outerjoin(learnt, learnt.c.image_id == column.id)
             .where(conditions.live(theme.id))
             .order_by(column.id)
         )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from pictures import encoded, png
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core import auth, images, queue, themes
+from core import auth, images, queue, side_jobs, themes
 from core.collector import Collector
-from core.db.tables import finetuning_jobs, image_clusters, image_features
+from core.db.tables import finetuning_jobs, image_clusters, image_features, model_train_data
 from core.errors import Conflict, InvalidInput
 from core.images import Filter
+from core.images_io import THUMBNAIL_SIDES
 from core.quality import check_jobs, findings
 from core.run_watch import rows_where
 from core.settings import Settings
 from core.spec import CheckSpec
+from core.uploads import thumbnail_key
 from core.workbench import Workbench
 from jobs import check
 from jobs.runtime import Job
@@ -141,3 +145,60 @@ def test_a_check_waits_behind_no_training(wb: Workbench, trainer: auth.User, the
     check_jobs.cancel(wb, trainer, theme.id)
     assert queue.place(wb, f"run-{run_id}-1") is None
     assert queue.place(wb, f"run-{training.id}-1") == 1
+
+
+def test_a_second_check_describes_only_new_pictures(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, settings: Settings
+) -> None:
+    checked(wb, trainer, theme, settings)
+    before = kept(wb, theme)
+    assert all(before.values())
+    first, second, *_ = images.page(wb, theme.id).items
+    # Were the first picture read again, it would now look like the second.
+    for side in THUMBNAIL_SIDES:
+        ours, other = (thumbnail_key(image.sha256, side) for image in (first, second))
+        if wb.files.size(ours) is not None:
+            wb.files.write(ours, wb.files.read(other))
+    images.add(wb, trainer, theme.id, [("new.png", png(7))])
+    checked(wb, trainer, theme, settings)
+    after = kept(wb, theme)
+    [added] = after.keys() - before.keys()
+    assert after.pop(added) not in (None, *before.values())
+    assert after == before
+
+
+def kept(wb: Workbench, theme: themes.Theme) -> dict[int, bytes | None]:
+    """Textures by image that the last check left for the next."""
+    with wb.db.read() as connection:
+        last = side_jobs.newest_applied(connection, check_jobs.KIND, theme.id)
+    assert last is not None
+    with wb.files.open(last["views"]) as file:
+        table = pq.read_table(file)
+    return dict(zip(table["image_id"].to_pylist(), table["texture"].to_pylist(), strict=True))
+
+
+def test_the_job_is_told_which_images_the_model_learnt_from(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    ids = sorted(image.id for image in images.page(wb, theme.id, limit=500).items)
+    version, split = 5, {ids[0]: "train", ids[1]: "valid", ids[2]: "test"}
+    used = [
+        {"version_id": of, "image_id": ids[n], "split": split.get(ids[n], "train"), "label_id": 1}
+        for of, n in ((version, 0), (version, 1), (version, 2), (version + 1, 3))
+    ]
+
+    def embed(connection: sa.Connection) -> None:
+        connection.execute(model_train_data.insert(), used)
+        connection.execute(image_features.update().values(embedding=b"\x01" * 64, version_id=version))
+
+    assert learnt(wb, trainer, theme) == set()
+    wb.db.write(embed)
+    assert learnt(wb, trainer, theme) == {ids[0]}
+
+
+def learnt(wb: Workbench, actor: auth.User, theme: themes.Theme) -> set[int]:
+    run_id = check_jobs.start(wb, actor, theme.id)
+    [row] = rows_where(wb, finetuning_jobs.c.id == run_id)
+    check_jobs.cancel(wb, actor, theme.id)
+    with wb.files.open(row["spec"]["manifest"]) as file:
+        return {each["image_id"] for each in pq.read_table(file).to_pylist() if each["learnt"]}

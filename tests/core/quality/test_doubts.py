@@ -34,6 +34,25 @@ def test_features_that_know_nothing_do_not_accuse_people() -> None:
     assert not found.trustworthy
 
 
+def test_a_network_that_tells_unlearnt_images_as_well_is_heard_about_all() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 4, 800)
+    labels = truth.copy()
+    flipped = rng.choice(800, 40, replace=False)
+    labels[flipped] = (labels[flipped] + 1) % 4
+    learnt = np.arange(800) < 560
+    nothing = rng.normal(size=(800, 8))
+    knows = rng.normal(size=(800, 8)) + 8 * np.eye(8)[truth]
+    found = doubts.find(knows, labels, nothing, learnt)
+    assert np.isin(flipped, np.argsort(found.score)[:80]).all()
+    assert found.trustworthy
+    # One that repeats what it was told is not: neither are its wrong labels found, nor is its word taken.
+    repeats = rng.normal(size=(800, 8))
+    repeats[learnt] += 8 * np.eye(8)[labels[learnt]]
+    assert doubts.find(repeats, labels).trustworthy
+    assert not doubts.find(repeats, labels, nothing, learnt).trustworthy
+
+
 def test_the_confident_joint_of_a_hand_made_case() -> None:
     # Thresholds are the means of the given label's probability: 0.7 for label 0, 0.6 for label 1.
     given = np.array([0, 0, 1, 1])
