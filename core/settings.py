@@ -46,6 +46,8 @@ class Settings:
     """Of one uploaded file of texts."""
     tokenizer: Path | None
     """A tokenizer.json that counts the tokens of texts; None estimates them."""
+    embedding_model: str
+    """Folder of a transformers model for parallel texts, of this machine or in the file store; "" = none."""
     session_days: int
     workers: int
     import_roots: tuple[Path, ...]
@@ -104,6 +106,7 @@ class Settings:
             max_pixels=number("VERITRAIN_MAX_MEGAPIXELS", 50) * 1_000_000,
             max_text_bytes=number("VERITRAIN_MAX_TEXT_MB", 100) * MIB,
             tokenizer=_file(env, "VERITRAIN_TOKENIZER"),
+            embedding_model=env.get("VERITRAIN_EMBEDDING_MODEL", ""),
             session_days=number("VERITRAIN_SESSION_DAYS", 14),
             workers=number("VERITRAIN_WORKERS", 1),
             import_roots=tuple(

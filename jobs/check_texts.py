@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from core.events import Type
 from core.processes import die_with_parent
+from core.quality.texts import alignment
 from core.quality.texts import run as checks
 from core.quality.texts.foundfile import CHECKS, packed
 from core.quality.texts.rules import Rules
@@ -16,6 +17,9 @@ from core.settings import Settings
 from core.spec import TextCheckSpec
 from core.texts import rowfile
 from jobs.runtime import Cancelled, Job
+
+EMBEDDED = 0.6
+"""Share of the progress at which a model, where one is set, has read every pair."""
 
 
 def run(spec_json: str, attempt: int) -> None:
@@ -36,12 +40,24 @@ def main(job: Job, spec: TextCheckSpec) -> None:
             findings, seen = (pq.read_table(job.files.local_path(key)) for key in spec.before)
             before = checks.Before(findings, seen)
 
+    begun = 0.0
+
     def progress(done: float) -> None:
         if job.wanted() == "cancel":
             raise Cancelled
-        job.progress(phase="check", fraction=done)
+        job.progress(phase="check", fraction=begun + (1 - begun) * done)
 
-    found = checks.check(rows, spec.shape, Rules.model_validate(spec.rules), before, progress)
+    meanings, without = None, alignment.BY_WORDS
+    if spec.shape == checks.PARALLEL and job.settings.embedding_model and len(rows) >= alignment.LEAST_PAIRS:
+        from jobs.meanings import Unusable, embedded  # heavy: torch and transformers
+
+        try:
+            meanings = embedded(job, rows, lambda done: progress(EMBEDDED * done))
+        except Unusable as error:
+            without = str(error)
+        begun = EMBEDDED
+    rules = Rules.model_validate(spec.rules)
+    found = checks.check(rows, spec.shape, rules, before, progress, meanings, without)
     job.emit(
         Type.RESULT,
         {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.i18n import N_
 from core.quality.texts import lexicon
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
+from core.quality.texts.lexicon import Meanings
 from core.quality.texts.shingles import normal
 from core.texts.records import Record
 
@@ -38,6 +39,14 @@ UNLEARNT = N_(
 BY_WORDS = N_(
     "Pairs are told apart by which words go together in this data; no model that knows what they mean is here."
 )
+NO_MODEL = N_(
+    "Not checked: what the pairs mean; VERITRAIN_EMBEDDING_MODEL names no folder with a model. They are told apart by"
+    " which words go together."
+)
+BROKEN_MODEL = N_(
+    "Not checked: what the pairs mean; the model that VERITRAIN_EMBEDDING_MODEL names cannot be used, the log says why."
+    " They are told apart by which words go together."
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,12 @@ class Alignment(Result):
         return 1 - len(self.records(SEVERE)) / self.checked if self.checked else 1.0
 
 
-def check(records: Sequence[Record]) -> Alignment:
+def check(records: Sequence[Record], meanings: Meanings | None = None, without: str = BY_WORDS) -> Alignment:
     """Pairs that do not belong together, untranslated ones, odd lengths, lost numbers and links.
 
-    Records with empty sides are left to the check of format. `seed` of chance is fixed: same data, same answer.
+    `meanings`: by record, what an embedding model says of its prompt and its answer; `without`: what people are
+    told where there are none. Records with empty sides are left to the check of format. Chance has a fixed seed:
+    same data, same answer.
     """
     places = [n for n, r in enumerate(records) if r.is_pair and r.prompt.strip() and r.answer.strip()]
     sources = [records[n].prompt for n in places]
@@ -70,7 +81,9 @@ def check(records: Sequence[Record]) -> Alignment:
         findings.append(
             Finding(places[row], "output", "untranslated", SEVERE, N_("Source and target are the same text."))
         )
-    shuffled, said = _shuffled(sources, targets)
+    if meanings is not None:
+        meanings = Meanings(meanings.sources[places], meanings.targets[places])
+    shuffled, said = _shuffled(sources, targets, meanings, without)
     for row in np.flatnonzero(shuffled & ~untranslated):
         findings.append(
             Finding(
@@ -103,22 +116,25 @@ def shuffled(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_
     return _shuffled(sources, targets)[0]
 
 
-def _shuffled(sources: Sequence[str], targets: Sequence[str]) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def _shuffled(
+    sources: Sequence[str], targets: Sequence[str], meanings: Meanings | None = None, without: str = BY_WORDS
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     none = np.zeros(len(sources), bool)
     if len(sources) < LEAST_PAIRS:
         return none, (TOO_FEW,) if len(sources) else ()
-    scores = lexicon.scores(sources, targets)
+    scores = lexicon.scores(sources, targets, meanings)
     chance, own = np.sort(scores.chance), scores.own
     wrong = wrong_share(own, chance)
     # a right pair beats chance, a wrong one is chance: P(own > chance) = (1 - wrong)·separation + wrong/2
     beats = float(np.mean(np.searchsorted(chance, own) / len(chance)))
     if wrong > MOST_WRONG or (beats - wrong / 2) / (1 - wrong) < LEAST_SEPARATION:
         return none, (UNLEARNT,)
+    said = (without,) if meanings is None else ()
     order = np.sort(own)
     called = np.arange(1, len(own) + 1)
     expected = wrong * len(own) * np.searchsorted(chance, order, side="right") / len(chance)
     good = np.flatnonzero((expected >= (1 - FDR) * called) & (called <= wrong * len(own)))
-    return (own <= order[good[-1]]) if len(good) else none, (BY_WORDS,)
+    return (own <= order[good[-1]]) if len(good) else none, said
 
 
 def wrong_share(own: NDArray[np.float64], chance: NDArray[np.float64]) -> float:

@@ -16,6 +16,7 @@ from core.quality.texts.findings import SEVERE, Finding, Result
 from core.quality.texts.foundfile import SCHEMA, SEEN
 from core.quality.texts.kinds import KINDS
 from core.quality.texts.language import Told
+from core.quality.texts.lexicon import Meanings
 from core.quality.texts.rules import Rules
 from core.texts.records import Record
 from core.texts.rowfile import DataRow, rows_of
@@ -64,9 +65,12 @@ def check(
     rules: Rules,
     before: Before | None = None,
     progress: Callable[[float], None] = lambda done: None,
+    meanings: Meanings | None = None,
+    without: str = alignment.BY_WORDS,
 ) -> Checked:
     """Check rows (core.texts.rowfile.SCHEMA) of a dataset of this shape.
 
+    `meanings` by row, or `without`, the sentence that says why there are none: see `alignment.check`.
     `progress` is told the share that is done, 0–1; what it raises ends the check.
     """
     data = list(rows_of(rows))
@@ -101,7 +105,7 @@ def check(
     if not tested:
         not_checked[NO_TEST] = None
     progress(0.85)
-    paired = alignment.check(records) if shape == PARALLEL else alignment.Alignment([], 0)
+    paired = alignment.check(records, meanings, without) if shape == PARALLEL else alignment.Alignment([], 0)
     found += _compared(paired.findings, data)
     not_checked |= dict.fromkeys(paired.not_checked)
     if pc.any(pc.not_equal(rows["extra"], pa.scalar("{}"))).as_py():
