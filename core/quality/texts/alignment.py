@@ -123,18 +123,25 @@ def _shuffled(
     if len(sources) < LEAST_PAIRS:
         return none, (TOO_FEW,) if len(sources) else ()
     scores = lexicon.scores(sources, targets, meanings)
+    # Weights that were learnt on folds of the same data find a little sense in pure chance; plain scores find none.
+    if not any(_tells(*plain) for plain in scores.plain):
+        return none, (UNLEARNT,)
     chance, own = np.sort(scores.chance), scores.own
     wrong = wrong_share(own, chance)
-    # a right pair beats chance, a wrong one is chance: P(own > chance) = (1 - wrong)·separation + wrong/2
-    beats = float(np.mean(np.searchsorted(chance, own) / len(chance)))
-    if wrong > MOST_WRONG or (beats - wrong / 2) / (1 - wrong) < LEAST_SEPARATION:
-        return none, (UNLEARNT,)
     said = (without,) if meanings is None else ()
     order = np.sort(own)
     called = np.arange(1, len(own) + 1)
     expected = wrong * len(own) * np.searchsorted(chance, order, side="right") / len(chance)
     good = np.flatnonzero((expected >= (1 - FDR) * called) & (called <= wrong * len(own)))
     return (own <= order[good[-1]]) if len(good) else none, said
+
+
+def _tells(own: NDArray[np.float64], chance: NDArray[np.float64]) -> bool:
+    """Whether this score tells right pairs from chance ones."""
+    wrong = wrong_share(own, chance)
+    # A right pair beats chance, a wrong one is chance: P(own > chance) = (1 - wrong)·separation + wrong/2.
+    beats = float(np.mean(np.searchsorted(np.sort(chance), own) / len(chance)))
+    return wrong <= MOST_WRONG and (beats - wrong / 2) / (1 - wrong) >= LEAST_SEPARATION
 
 
 def wrong_share(own: NDArray[np.float64], chance: NDArray[np.float64]) -> float:

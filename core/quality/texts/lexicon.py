@@ -64,6 +64,8 @@ class Scores:
     """Of each pair."""
     chance: Floats
     """Of as many texts with a partner drawn from the same fold."""
+    plain: tuple[tuple[Floats, Floats], ...]
+    """The same by the lexicon alone, and by the embedding model alone: no weights were learnt for these."""
 
 
 def features(text: str) -> set[str]:
@@ -119,7 +121,11 @@ def scores(
         np.column_stack([of_words, _lengths(long[0], long[1][of], usual), _likeness(meanings, of)])
         for of_words, of in zip(words, (np.arange(len(fold)), partner), strict=True)
     )
-    return _weighed(own, chance, fold)
+    by_words, by_words_chance = words[:, :, 0] + words[:, :, WIDTH]
+    plain = [(by_words, by_words_chance)]
+    if meanings is not None:
+        plain.append((own[:, -1], chance[:, -1]))
+    return Scores(*_weighed(own, chance, fold), tuple(plain))
 
 
 def _lengths(source: Floats, target: Floats, usual: float) -> Floats:
@@ -141,16 +147,16 @@ def _likeness(meanings: Meanings | None, partner: NDArray[np.int64]) -> Floats:
     return np.column_stack([cosine, cosine - usual / 2])
 
 
-def _weighed(own: Floats, chance: Floats, fold: NDArray[np.int64]) -> Scores:
+def _weighed(own: Floats, chance: Floats, fold: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Evidence (n × e each) as one number a pair, by weights that were learnt on the other folds."""
-    found = Scores(np.zeros(len(own)), np.zeros(len(own)))
+    found = np.zeros(len(own)), np.zeros(len(own))
     middle = own.mean(axis=0)
     spread = own.std(axis=0) + 1e-6
     own, chance = ((np.column_stack([(e - middle) / spread, np.ones(len(e))])) for e in (own, chance))
     for k in range(FOLDS):
         held = fold == k
         weights = _logistic(own[~held], chance[~held])
-        found.own[held], found.chance[held] = own[held] @ weights, chance[held] @ weights
+        found[0][held], found[1][held] = own[held] @ weights, chance[held] @ weights
     return found
 
 
