@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import registry, runs, themes
+from core import preflight, preflight_jobs, preflight_words, registry, runs, themes
 from core.errors import NotFound
 from core.quality import effect_words, with_without
 from core.runs import Run
@@ -26,6 +26,17 @@ class Start(BaseModel):
 
     override: str = ""
     """Why to train although the dataset gate fails; administrators only."""
+
+
+class PreflightOut(BaseModel):
+    state: str
+    """none, going, failed, stale (parameters or images changed since), red or green."""
+    run_id: int | None
+    at: datetime | None
+    fraction: float
+    lines: list[dict[str, Any]]
+    """`name`, `state` (ok, warn or bad), `text`."""
+    figures: dict[str, Any]
 
 
 class RunOut(BaseModel):
@@ -97,6 +108,29 @@ def _of_theme(wb: Workbench, theme_id: int, run_id: int) -> Run:
         themes.get(wb, theme_id)
         raise NotFound("There is no run {id} in this theme.", id=run_id)
     return run
+
+
+@router.post(
+    "/theme/{theme_id}/training/preflight", status_code=202, summary="Try a training on a few images"
+)
+def preflight_start(request: Request, wb: Bench, user: Trainer, theme_id: Id) -> PreflightOut:
+    preflight_jobs.start(wb, user, theme_id)
+    return preflight_state(request, wb, user, theme_id)
+
+
+@router.get("/theme/{theme_id}/training/preflight", summary="What the newest pre-flight found")
+def preflight_state(request: Request, wb: Bench, _user: Viewer, theme_id: Id) -> PreflightOut:
+    problems.speak(request)
+    themes.get(wb, theme_id)
+    found = preflight.standing(wb, theme_id)
+    return PreflightOut(
+        state=found.state,
+        run_id=found.run_id,
+        at=found.at,
+        fraction=found.fraction,
+        lines=[{"name": li.name, "state": li.state, "text": preflight_words.text(li)} for li in found.lines],
+        figures=dict(found.figures or {}),
+    )
 
 
 @router.post("/theme/{theme_id}/training/start", status_code=201, summary="Train")

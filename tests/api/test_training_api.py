@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import redis
 from pictures import png
 
 from core import auth, themes
+from core.collector import Collector
+from core.events import Event, Type
 from core.workbench import Workbench, set_current
 from tests.api.clients import Client, refused
 from tests.conftest import free_port
@@ -134,3 +138,34 @@ def test_answers_are_judged_and_runs_compared(
     assert "commas" in refused(http.get("runs/compare", params={"runs": "1;2"}), 422)
     assert "Name 2 to 10" in refused(http.get("runs/compare", params={"runs": "1"}), 422)
     refused(http.get("runs/99/evaluation"), 404)
+
+
+def test_a_red_preflight_blocks_the_start_until_something_changes(
+    wb_duckdb: Workbench, client: Client, trainer: auth.User, labeler: auth.User
+) -> None:
+    theme = ready_theme(wb_duckdb, trainer).id
+    base, http = f"theme/{theme}/training", client(trainer)
+    assert http.get(f"{base}/preflight").json()["state"] == "none"
+    refused(client(labeler).post(f"{base}/preflight"), 403)
+    going = http.post(f"{base}/preflight").json()
+    assert (going["state"], going["fraction"]) == ("going", 0.0)
+    assert "already" in refused(http.post(f"{base}/preflight"), 409)
+    memory = {"need": 9 * 2**30, "free": 2**30, "batch": 64, "fitting": 4}
+    told = {"lines": [{"name": "memory", "state": "bad", "fields": memory}], "figures": {"seconds": 3.0}}
+    now = datetime.now(UTC)
+    said: list[tuple[Type, dict[str, Any]]] = [(Type.RESULT, told), (Type.STATUS, {"status": "succeeded"})]
+    Collector(wb_duckdb).store(
+        [Event(going["run_id"], n, 1, now, kind, what) for n, (kind, what) in enumerate(said, 1)]
+    )
+    found = http.get(f"{base}/preflight").json()
+    assert found["state"] == "red"
+    assert found["lines"][0]["text"] == (
+        "A batch of 64 images needs about 9.0 GiB of memory, but 1.0 GiB is free. "
+        "Set the batch size to 4, or take smaller images."
+    )
+    assert "pre-flight" in refused(http.post(f"{base}/start"), 409)
+    saved = http.get(f"{base}/config").json()
+    saved["params"]["training"]["batch_size"] = 4
+    assert http.post(f"{base}/config/save", json={"params": saved["params"]}).status_code == 200
+    assert http.get(f"{base}/preflight").json()["state"] == "stale"
+    assert http.post(f"{base}/start").status_code == 201
