@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import auth, splits
-from core.datasets import uploads
+from core.datasets import store, uploads
 from core.datasets.diff import Diff
 from core.datasets.splitting import SplitReport
 from core.datasets.statistics import Examples
@@ -27,6 +27,11 @@ class _In(BaseModel):
 class ColumnsIn(_In):
     shape: str
     of: dict[str, str]
+
+
+class DatasetIn(_In):
+    name: str | None = None
+    description: str | None = None
 
 
 class SplitIn(_In):
@@ -171,18 +176,19 @@ class StatsOut(BaseModel):
     rows: int
     splits: dict[str, int]
     left_out: int
-    """Rows of the uploaded file that could not be read."""
+    """Rows of all files uploaded up to this version that could not be read."""
     status: str
     found: dict[str, Any] | None
     """What the newest check of this version found; null before the first one."""
 
     @classmethod
-    def of(cls, version: Version) -> StatsOut:
+    def of(cls, wb: Workbench, version: Version) -> StatsOut:
+        uploads = [v.source for v in store.versions(wb, version.dataset_id) if v.number <= version.number]
         return cls(
             version=version.number,
             rows=version.row_count,
             splits=version.splits,
-            left_out=(version.source or {}).get("broken_total", 0),
+            left_out=sum(source.get("broken_total", 0) for source in uploads if source),
             status=version.status,
             found=version.found,
         )

@@ -16,6 +16,7 @@ from api import multipart, problems
 from api.dataset_shapes import (
     AppendOut,
     ColumnsIn,
+    DatasetIn,
     DatasetOut,
     DatasetsOut,
     DetailOut,
@@ -122,6 +123,12 @@ def get_dataset(
     return DetailOut.made(wb, store.get(wb, dataset_id), store.version(wb, dataset_id, version))
 
 
+@router.patch("/{dataset_id}")
+def change_dataset(wb: Bench, user: Labeler, dataset_id: Id, body: DatasetIn) -> DatasetOut:
+    """Another name or description; what is left out stays."""
+    return DatasetOut.of(store.rename(wb, user, dataset_id, name=body.name, description=body.description))
+
+
 @router.delete("/{dataset_id}")
 def delete_dataset(wb: Bench, user: Trainer, dataset_id: Id) -> DatasetOut:
     """Take it off the lists; `restore` brings it back."""
@@ -144,7 +151,7 @@ def list_versions(request: Request, wb: Bench, user: Viewer, dataset_id: Id) -> 
 @router.get("/{dataset_id}/stats")
 def get_stats(wb: Bench, user: Viewer, dataset_id: Id, version: Number = None) -> StatsOut:
     """Counts, splits, status, and the rates that the newest check of the version found."""
-    return StatsOut.of(store.version(wb, dataset_id, version))
+    return StatsOut.of(wb, store.version(wb, dataset_id, version))
 
 
 @router.get("/{dataset_id}/statistics")

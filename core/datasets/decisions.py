@@ -36,7 +36,7 @@ from core.errors import Conflict, InvalidInput
 from core.quality.gate import Gate
 from core.quality.texts import gate
 from core.quality.texts.counting import tally
-from core.quality.texts.kinds import KINDS
+from core.quality.texts.kinds import KINDS, decided
 from core.quality.texts.rules import Rules, changed
 from core.workbench import Workbench
 
@@ -73,7 +73,8 @@ def keep(
         wanted = pa.array(sorted(set(ids)), pa.int64())
         table = table.filter(pc.is_in(table["row_id"], wanted))
     n = len(set(row_ids(table)))
-    hashes = sorted({str(digest) for digest in table["hash"].to_pylist()})
+    columns = (table[name].to_pylist() for name in ("hash", "row_id"))
+    hashes = sorted({decided(kind, digest, row_id) for digest, row_id in zip(*columns, strict=True)})
     if n:
         _decide(wb, actor, newest, kind, hashes, keep, {"kind": kind, "rows": n})
     return n

@@ -23,7 +23,7 @@ from core.quality.texts import gate
 from core.quality.texts.counting import tally
 from core.quality.texts.foundfile import CHECKS
 from core.quality.texts.gate import Counts
-from core.quality.texts.kinds import KINDS
+from core.quality.texts.kinds import KINDS, decided
 from core.quality.texts.rules import Rules
 from core.workbench import Workbench
 
@@ -362,8 +362,12 @@ def _divided(wb: Workbench, version: Version, kept: bool) -> tuple[Basis, pa.Tab
     table = basis.findings
     if not fine:
         return basis, table.slice(0, 0) if kept else table
-    pairs = zip(table["hash"].to_pylist(), table["kind"].to_pylist(), strict=True)
-    return basis, table.filter(pa.array([(pair in fine) == kept for pair in pairs], pa.bool_()))
+    columns = (table[name].to_pylist() for name in ("kind", "hash", "row_id"))
+    said = [
+        ((decided(kind, digest, row), kind) in fine) == kept
+        for kind, digest, row in zip(*columns, strict=True)
+    ]
+    return basis, table.filter(pa.array(said, pa.bool_()))
 
 
 def row_ids(findings: pa.Table) -> list[int]:

@@ -41,7 +41,12 @@ def checked_description(text: str) -> str:
 
 
 def refuse_taken(connection: sa.Connection, name: str, but: int | None = None) -> None:
-    """Raises Conflict where another dataset than `but` has the name, in any case."""
+    """Raises Conflict where another dataset than `but` has the name, in any case.
+
+    Until the transaction ends nobody else takes a name.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('training_datasets.name'))"))
     # Compared here, not in SQL: the two backends fold the case of letters beyond ASCII differently.
     rows = connection.execute(sa.select(_D.id, _D.name).where(_D.deleted_at.is_(None)))
     if any(row.name.casefold() == name.casefold() and row.id != but for row in rows):

@@ -88,7 +88,10 @@ def override(wb: Workbench, actor: auth.User, dataset_id: int, reason: str) -> O
 
 
 def overridden(wb: Workbench, version: Version) -> Override | None:
-    """The newest override of this version; one that did not know what the check has found since is none."""
+    """The newest override of this version.
+
+    One that did not know what the check has found since is none, nor one given before a further line failed.
+    """
     column = dataset_quality_logs.c
     query = (
         sa.select(column.at, users.c.name, column.detail)
@@ -105,6 +108,9 @@ def overridden(wb: Workbench, version: Version) -> Override | None:
     with wb.db.read() as connection:
         row = connection.execute(query).one_or_none()
     if row is None or row.detail["findings"] != _key(version):
+        return None
+    failed = {line.name for line in findings.standing(wb, version).gate.failed}
+    if not failed <= set(row.detail["failed"]):
         return None
     return Override(row.at, row.name, row.detail["reason"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from core.datasets import findings, permits, store
+from core.datasets import findings, permits, store, words
 from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
@@ -175,7 +175,7 @@ def _history(wb: Workbench, version: Version) -> Section:
         tuple(
             (
                 str(each.number),
-                str(each.change.get("fix") or each.change["kind"]),
+                words.made_by(each),
                 *(f"{each.change.get(name, 0):,}" for name in kept),
             )
             for each in reversed(chain)

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from core import audit, auth
-from core.datasets import store
+from core.datasets import decisions, store
 from core.db.engine import relation
 from core.db.text_tables import text_vault
 from core.errors import NotFound
@@ -42,12 +42,16 @@ def key_path(wb: Workbench) -> Path:
 
 
 def put(wb: Workbench, dataset_id: int, vault: Vault) -> None:
-    """Keep sealed values; the same value has the same token and seal, so what is there stays."""
+    """Keep sealed values; the same value has the same token and seal, so what is there stays.
+
+    Raises NotFound where the dataset is gone.
+    """
     rows = [{"dataset_id": dataset_id, "token": token, "sealed": seal} for token, seal in vault.items()]
     if not rows:
         return
 
     def work(connection: sa.Connection) -> None:
+        decisions.lock(connection, dataset_id)
         with relation(connection, text_vault, rows) as (source, given):
             connection.execute(
                 sa.text(

@@ -5,28 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth
-from core.datasets import access, diff, store
+from core.datasets import access, diff, store, words
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.workbench import Workbench
 from pages.widgets import frame, text_rows
 from pages.widgets.runs import when
-
-
-def kinds() -> dict[str, str]:
-    """What made a version, in words."""
-    return {
-        "upload": _("taken in"),
-        "append": _("rows added"),
-        "split": _("split"),
-        "edit": _("a row corrected"),
-        "remove": _("rows removed"),
-        "copies": _("copies removed"),
-        "mask": _("personal data masked"),
-        "clean": _("characters repaired"),
-        "leaks": _("leaks removed"),
-    }
 
 
 def changed(version: Version) -> str:
@@ -43,7 +28,6 @@ def changed(version: Version) -> str:
 
 def draw(wb: Workbench, me: auth.User, dataset: Dataset) -> None:
     versions = store.versions(wb, dataset.id)
-    names = kinds()
     for version in versions:
         with st.container(
             horizontal=True, vertical_alignment="center", border=True, key=f"version-{version.number}"
@@ -53,8 +37,7 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset) -> None:
                 "dataset.py",
                 {"dataset": dataset.id, "version": version.number},
             )
-            kind = version.change.get("fix") or version.change["kind"]
-            st.markdown(f"**{names.get(kind, frame.escape(kind))}** · {changed(version)}", width="stretch")
+            st.markdown(f"**{words.made_by(version)}** · {changed(version)}", width="stretch")
             rows = ngettext("one row", "{n} rows", version.row_count).format(n=f"{version.row_count:,}")
             st.caption(f"{rows} · {when(version.created_at)}", width="content")
             st.caption(version.hash[:8], width="content", help=_("Fingerprint of all rows: {hash}").format(

@@ -75,6 +75,9 @@ def test_a_file_becomes_a_dataset_and_goes_its_way(
 
     assert people.get(f"{BASE}?search=FAQ&status=unchecked").json()["total"] == 1
     assert people.get(f"{BASE}?status=passed").json()["items"] == []
+    assert people.patch(one, json={"name": "Renamed"}).json()["name"] == "Renamed"
+    assert "empty" in refused(people.patch(one, json={"name": " "}), 422)
+    refused(people.patch(one, json={"shape": "chat"}), 422)
     refused(people.delete(one), 403)
     assert client(trainer).delete(one).json()["deleted_at"]
     assert "no dataset" in refused(people.get(one), 404)

@@ -9,7 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from core.quality.texts.gate import Counts
-from core.quality.texts.kinds import COPIED, FOREIGN, KINDS, LEAKED, PERSONAL, UNALIGNED, UNREADABLE
+from core.quality.texts.kinds import (
+    COPIED,
+    FOREIGN,
+    KINDS,
+    LEAKED,
+    PERSONAL,
+    UNALIGNED,
+    UNREADABLE,
+    decided,
+)
 
 
 @dataclass(frozen=True)
@@ -24,14 +33,14 @@ class Tally:
 def tally(
     findings: pa.Table, summary: Mapping[str, Any], kept: Collection[tuple[str, str]] = (), broken: int = 0
 ) -> Tally:
-    """`findings` and `summary` of core.quality.texts.run.check; `kept`: (content hash, kind) called fine."""
+    """`findings` and `summary` of core.quality.texts.run.check; `kept`: see core.datasets.decisions."""
     open_rows: dict[str, set[int]] = {}
     kept_rows: dict[str, set[int]] = {}
     lines: dict[str, set[int]] = {}
     foreign = 0
     columns = (findings[name].to_pylist() for name in ("row_id", "hash", "kind"))
     for row_id, digest, kind in zip(*columns, strict=True):
-        if (digest, kind) in kept:
+        if (decided(kind, digest, row_id), kind) in kept:
             kept_rows.setdefault(kind, set()).add(row_id)
             continue
         open_rows.setdefault(kind, set()).add(row_id)

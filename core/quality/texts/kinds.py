@@ -68,6 +68,14 @@ KINDS: Mapping[str, Kind] = {
 """The worst first."""
 
 
+def decided(kind: str, digest: str, row_id: int) -> str:
+    """What a decision about a finding is kept under: what the row says, and, where rows are compared, which row.
+
+    So a copy that may stay is one row, not every row that says the same; an edited row is judged anew.
+    """
+    return digest if KINDS[kind].by_row else f"{digest[:40]} {row_id}"
+
+
 def names(line: str) -> tuple[str, ...]:
     """The kinds that count for one line of the gate."""
     return tuple(kind.name for kind in KINDS.values() if kind.line == line)

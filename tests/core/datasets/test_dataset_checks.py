@@ -12,6 +12,7 @@ from core import auth
 from core.datasets import check_jobs, decisions, findings, permits, repair, store, vault
 from core.db.columns import metadata
 from core.db.tables import finetuning_jobs
+from core.db.text_tables import training_dataset_versions
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from core.settings import Settings
 from core.texts.records import Record
@@ -163,6 +164,17 @@ def test_training_waits_for_the_gate_or_for_an_administrators_reason(
     assert permits.require(wb, dataset.id).number == 1
     [entry] = [each for each in findings.entries(wb, dataset.id) if each.action == "override"][:1]
     assert (entry.detail["reason"], entry.detail["failed"]) == ("The address is public.", ["personal"])
+    # a line that fails only afterwards was not part of that reason
+    decisions.set_rules(wb, trainer, dataset.id, {"least_consistent": 1.0, "most_personal": 5})
+    decisions.set_rules(wb, trainer, dataset.id, {"most_personal": 0})
+    assert permits.require(wb, dataset.id).number == 1
+    with wb.db.read() as connection:
+        counted = connection.execute(sa.select(training_dataset_versions.c.found)).scalar_one()
+    torn = {**counted, "counts": {**counted["counts"], "copies": counted["counts"]["rows"]}}
+    wb.db.write(lambda c: c.execute(training_dataset_versions.update().values(found=torn)))
+    with pytest.raises(Conflict, match="fails"):
+        permits.require(wb, dataset.id)
+    wb.db.write(lambda c: c.execute(training_dataset_versions.update().values(found=counted)))
     # a new version needs its own
     repair.edit(wb, labeler, dataset.id, 1, {"output": "It is Paris, the city on the river Seine."})
     with pytest.raises(Conflict):

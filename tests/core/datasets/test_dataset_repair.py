@@ -125,6 +125,12 @@ def test_copies_that_somebody_wants_stay(
     assert repair.groups(wb, store.get(wb, dataset.id).newest) == []
     assert standing(wb, dataset.id).gate.passed
     decisions.keep(wb, trainer, dataset.id, "copy", keep=False)
+    # one copy may stay: the other that says the same is still one too many
+    copies = findings.rows(wb, store.get(wb, dataset.id).newest, "copy")
+    assert decisions.keep(wb, trainer, dataset.id, "copy", copies[-1:]) == 1
+    assert findings.rows(wb, store.get(wb, dataset.id).newest, "copy") == copies[:-1]
+    assert standing(wb, dataset.id).kept == {"copy": 1}
+    decisions.keep(wb, trainer, dataset.id, "copy", keep=False)
     # several fixes in a row need no check in between, and what was edited is no copy any more
     repair.edit(wb, labeler, dataset.id, 1, {"output": "It is Paris, the city on the river Seine."})
     assert [(g.rows, g.best) for g in repair.groups(wb, store.get(wb, dataset.id).newest)] == [((5, 6), 5)]

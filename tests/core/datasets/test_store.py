@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -110,6 +111,34 @@ def test_two_people_at_once_lose_nothing(wb: Workbench, labeler: auth.User, trai
     assert [each.parent_id for each in versions[:-1]] == [each.id for each in versions[1:]]
     newest = all_rows(wb, versions[0])
     assert len({row.row_id for row in newest}) == len(newest) == 104 - (2 - len(refused))
+
+
+def test_of_two_who_take_one_name_at_once_one_is_told(
+    wb: Workbench, labeler: auth.User, trainer: auth.User
+) -> None:
+    first, second = made(wb, trainer, "one", "a"), made(wb, trainer, "two", "b")
+    start, told = threading.Barrier(4), []
+
+    def take(what: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            what()
+        except Conflict as error:
+            told.append(str(error))
+
+    works: list[Callable[[], object]] = [
+        lambda: store.rename(wb, labeler, first.id, name="Faq"),
+        lambda: store.rename(wb, trainer, second.id, name="FAQ"),
+        lambda: made(wb, labeler, "faq", "c"),
+        lambda: made(wb, trainer, "fAq", "d"),
+    ]
+    threads = [threading.Thread(target=take, args=(each,)) for each in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 3 and all("already" in sentence for sentence in told)
+    assert [each.name.casefold() for each in store.listed(wb).items].count("faq") == 1
 
 
 def test_a_companion_that_fails_leaves_no_version(wb: Workbench, labeler: auth.User) -> None:
