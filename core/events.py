@@ -62,6 +62,19 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Wish(StrEnum):
+    """What a person asks of a running job; it is read between two batches."""
+
+    PAUSE = "pause"
+    """Save a checkpoint and make room; go on later from there."""
+    FINISH = "finish"
+    """End after this epoch, with the best model so far."""
+    KEEP = "keep"
+    """End now, with the best model so far."""
+    CANCEL = "cancel"
+    """End now; nothing is measured or registered."""
+
+
 ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
 

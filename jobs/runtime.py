@@ -59,6 +59,10 @@ class Cancelled(Exception):
     """Raised by a job that stops because a person asked for it."""
 
 
+class Paused(Exception):
+    """Raised by a job that makes room because a person asked for it; its checkpoint is on disk."""
+
+
 class Job:
     """One attempt of one run. Use as a context manager: it reports start, end and failure by itself."""
 
@@ -128,7 +132,7 @@ class Job:
         self.emit(Type.METRIC, {"step": step, "epoch": epoch, "values": values})
 
     def wanted(self) -> str | None:
-        """What a person asked for: "cancel", or None. Cheap enough to ask between batches."""
+        """What a person asked for (core.events.Wish), or None. Cheap enough to ask between batches."""
         return self._wanted
 
     # --- life -----------------------------------------------------------------
@@ -158,6 +162,9 @@ class Job:
         elif isinstance(error, Cancelled):
             self.log("Stopped as asked.")
             self.emit(Type.STATUS, {"status": Status.CANCELLED.value})
+        elif isinstance(error, Paused):
+            self.log("Paused as asked.")
+            self.emit(Type.STATUS, {"status": Status.PAUSED.value})
         elif isinstance(error, Exception):
             self._failed(error)
         self._over.set()

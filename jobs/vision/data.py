@@ -161,8 +161,17 @@ class TrainBatches:
     Batch normalisation cannot learn from one image; which one it is changes with every epoch.
     """
 
-    def __init__(self, pictures: Pictures, batch_size: int, seed: int, epoch: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        batch_size: int,
+        seed: int,
+        epoch: Callable[[], int],
+        position: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`position` says how many batches of the epoch that begins were dealt before."""
         self._pictures = pictures
+        self._position = position
         self._size = batch_size
         self._seed = seed
         self._epoch = epoch
@@ -173,7 +182,7 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         order = generator(self._seed, ORDER, self._epoch()).permutation(len(self._pictures))
-        for number in range(len(self)):
+        for number in range(self._position(), len(self)):
             yield self._pictures.batch(order[number * self._size : (number + 1) * self._size])
 
 

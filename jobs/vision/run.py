@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from core.events import Type
+from core.events import Type, Wish
 from core.params import Auguments, Params, check
 from core.spec import RunSpec
-from jobs.runtime import Cancelled, Job
-from jobs.vision import evaluate, hardware, models, package
+from jobs.runtime import Cancelled, Job, Paused
+from jobs.vision import checkpoints, evaluate, hardware, models, package
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
 from jobs.vision.pyfunc_model import Classifier
 from jobs.vision.tracking import Tracker, patiently
@@ -77,7 +77,7 @@ def _trained(
     torch.manual_seed(params.training.seed)
     network = models.build(params, len(spec.labels), job.files)
     folder = job.folder / "checkpoints"
-    if (folder / "last.ckpt").exists():
+    if checkpoints.newest(folder, lambda text: job.log(text, "warning")):
         job.log("Going on from the last checkpoint.")
 
     def metric(step: int, epoch: float, values: dict[str, float]) -> None:
@@ -116,7 +116,7 @@ def _trained(
             },
         )
 
-    outlet = Outlet(metric, progress, checkpoint, lambda: _heed(job))
+    outlet = Outlet(metric, progress, checkpoint, job.wanted)
     trained = fit(network, params, auguments, pictures["train"], pictures["valid"], chosen, folder, outlet)
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(asdict(trained)), encoding="utf-8")
@@ -259,5 +259,8 @@ def _relative(job: Job, path: Path) -> str:
 
 
 def _heed(job: Job) -> None:
-    if job.wanted() == "cancel":
+    """Between two pieces of work other than training, where there is nothing to keep or to finish."""
+    if job.wanted() == Wish.CANCEL:
         raise Cancelled
+    if job.wanted() == Wish.PAUSE:
+        raise Paused

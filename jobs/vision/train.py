@@ -22,7 +22,10 @@ from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
 from core.errors import VeritrainError
+from core.events import Wish
 from core.params import Auguments, Params
+from jobs.runtime import Cancelled, Paused
+from jobs.vision import checkpoints
 from jobs.vision.data import Batch, EvalBatches, Pictures, TrainBatches
 from jobs.vision.hardware import Hardware
 from jobs.vision.pyfunc_model import normalize
@@ -34,8 +37,16 @@ METRIC_POINTS = 1000
 EVAL_BATCH = 256
 
 
+SAVE_SECONDS = 300.0
+"""In a long epoch a checkpoint is written this often."""
+
+
 class Diverged(VeritrainError):
     """The loss is no number any more."""
+
+
+class Stopped(Exception):
+    """A person ended the training early and wants what it has."""
 
 
 @dataclass
@@ -51,14 +62,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Outlet:
-    """Where the training reports to. `wanted` raises when it shall stop."""
+    """Where the training reports to. `wanted` says what a person asked for, see core.events.Wish, or None."""
 
     metric: Callable[[int, float, dict[str, float]], None]
     progress: Callable[[int, int, int, int, float | None], None]
     """epoch, epochs, step, steps, seconds left."""
     checkpoint: Callable[[Path, int, int, float | None, str], None]
     """file, epoch, step, value of the metric that decides, "last" or "best"."""
-    wanted: Callable[[], None]
+    wanted: Callable[[], str | None]
 
 
 class Module(pl.LightningModule):
@@ -72,6 +83,19 @@ class Module(pl.LightningModule):
         self._preprocessing = auguments.preprocessing.model_dump()
         self._batches = batches
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.position = 0
+        """Batches of the present epoch that were learnt from when the checkpoint was written."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["position"] = self.position
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.position = checkpoint["position"]
+
+    def take_position(self) -> int:
+        """Where the epoch that begins now goes on; every other epoch begins at 0."""
+        position, self.position = self.position, 0
+        return position
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, targets, ids = batch
@@ -142,8 +166,10 @@ class Reporter(pl.Callback):
 
     _KEPT = ("seconds", "training_seconds", "images", "epochs_run")
 
-    def __init__(self, outlet: Outlet, batches: int, epochs: int) -> None:
+    def __init__(self, outlet: Outlet, batches: int, epochs: int, folder: Path) -> None:
         self._outlet = outlet
+        self._last = folder / checkpoints.LAST
+        self._finish = False
         self._batches = batches
         self._epochs = epochs
         self._stride = max(batches * epochs // METRIC_POINTS, 1)
@@ -154,16 +180,26 @@ class Reporter(pl.Callback):
         self._losses: list[torch.Tensor] = []
         self._right: list[torch.Tensor] = []
         self._seen = 0
-        self._mark = self._epoch_start = self._said = time.monotonic()
+        self._mark = self._epoch_start = self._said = self._saved = time.monotonic()
         self._first_step = 0
         self._started = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._KEPT}
+        kept = {name: getattr(self, name) for name in self._KEPT}
+        # What was not told yet of the present stretch of steps.
+        return {
+            **kept,
+            "losses": [float(loss) for loss in self._losses],
+            "right": [int(right) for right in self._right],
+            "seen": self._seen,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in self._KEPT:
             setattr(self, name, state_dict[name])
+        self._losses = [torch.tensor(loss) for loss in state_dict["losses"]]
+        self._right = [torch.tensor(right) for right in state_dict["right"]]
+        self._seen = state_dict["seen"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._mark = self._started = time.monotonic()
@@ -212,7 +248,36 @@ class Reporter(pl.Callback):
             self._outlet.progress(
                 trainer.current_epoch + 1, self._epochs, step, steps, pace * max(steps - step, 0)
             )
-        self._outlet.wanted()
+        self._heed(trainer, pl_module, batch_idx)
+
+    def _heed(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch_idx: int) -> None:
+        """Do what a person asked for. Raises Paused, Cancelled and Stopped, once a checkpoint is on disk."""
+        wish = self._outlet.wanted()
+        self._finish |= wish == Wish.FINISH
+        # After the last batch of an epoch its validation comes first; then nothing is measured twice.
+        if batch_idx + 1 == self._batches:
+            return
+        asked = wish in (Wish.PAUSE, Wish.CANCEL, Wish.KEEP)
+        if asked or time.monotonic() - self._saved >= SAVE_SECONDS:
+            self._save(trainer, pl_module, batch_idx + 1)
+        if wish == Wish.PAUSE:
+            raise Paused
+        if wish == Wish.CANCEL:
+            raise Cancelled
+        if wish == Wish.KEEP:
+            raise Stopped
+
+    def _save(self, trainer: pl.Trainer, pl_module: pl.LightningModule, position: int) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._mark
+        self.training_seconds += now - self._epoch_start
+        self._mark = self._epoch_start = now
+        assert isinstance(pl_module, Module)
+        pl_module.position = position
+        trainer.save_checkpoint(self._last)
+        pl_module.position = 0
+        self._saved = time.monotonic()
+        self._outlet.checkpoint(self._last, trainer.current_epoch, trainer.global_step, None, "last")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         now = time.monotonic()
@@ -224,6 +289,9 @@ class Reporter(pl.Callback):
             for name in ("valid_loss", "valid_accuracy", "valid_macro_f1")
         }
         values["images_per_second"] = self.images / max(self.training_seconds, 1e-9)
+        self._saved = now
+        if self._finish:
+            trainer.should_stop = True
         self._outlet.metric(trainer.global_step, trainer.current_epoch + 1.0, values)
 
 
@@ -266,18 +334,23 @@ def fit(
     folder: Path,
     outlet: Outlet,
 ) -> Trained:
-    """Train from the checkpoint `last.ckpt` in `folder` where there is one; `best.ckpt` lies beside it.
+    """Train from the newest whole checkpoint in `folder` where there is one; `best.ckpt` lies beside it.
 
-    Raises Diverged, and whatever `outlet.wanted` raises.
+    Raises Diverged, Paused, and Cancelled: also where a person stopped it to keep what it has, but no
+    epoch was measured yet.
     """
     _quiet()
     batches = TrainBatches(
-        train, params.training.batch_size, params.training.seed, lambda: module.current_epoch
+        train,
+        params.training.batch_size,
+        params.training.seed,
+        lambda: module.current_epoch,
+        lambda: module.take_position(),
     )
     module = Module(network, params, auguments, len(batches))
     stopping = params.early_stopping
     mode = "min" if stopping.metric == "valid_loss" else "max"
-    reporter = Reporter(outlet, len(batches), params.training.epochs)
+    reporter = Reporter(outlet, len(batches), params.training.epochs, folder)
     best = Checkpoint(
         "best", outlet, dirpath=folder, monitor=stopping.metric, mode=mode, save_weights_only=True
     )
@@ -303,16 +376,20 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=folder,
         callbacks=callbacks,
+        plugins=[checkpoints.SafeFiles()],
     )
     # Deterministic mode would also fill every new tensor, which costs a tenth of the speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    resume = folder / "last.ckpt"
-    trainer.fit(
-        module,
-        train_dataloaders=batches,
-        val_dataloaders=EvalBatches(valid, EVAL_BATCH),
-        ckpt_path=resume if resume.exists() else None,
-    )
+    try:
+        trainer.fit(
+            module,
+            train_dataloaders=batches,
+            val_dataloaders=EvalBatches(valid, EVAL_BATCH),
+            ckpt_path=checkpoints.newest(folder),
+        )
+    except Stopped:
+        if not (folder / checkpoints.BEST).exists():
+            raise Cancelled from None
     return Trained(
         epochs_run=reporter.epochs_run,
         best_epoch=best.best_epoch,
@@ -323,7 +400,7 @@ def fit(
 
 def best_weights(folder: Path) -> dict[str, torch.Tensor]:
     """The network's weights of the best epoch, contiguous and on the processor."""
-    checkpoint = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    checkpoint = torch.load(folder / checkpoints.BEST, map_location="cpu", weights_only=True)
     return {
         name.removeprefix("network."): value.contiguous() for name, value in checkpoint["state_dict"].items()
     }
