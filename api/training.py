@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import preflight, preflight_jobs, preflight_words, registry, runs, themes
+from core import preflight, preflight_jobs, preflight_words, registry, run_control, runs, themes
 from core.errors import NotFound
 from core.quality import effect_words, with_without
 from core.runs import Run
@@ -191,10 +191,10 @@ def effect(request: Request, wb: Bench, _user: Viewer, theme_id: Id, run_id: Id)
 @router.post("/theme/{theme_id}/training/cancel/{run_id}", summary="Stop a run")
 def cancel(wb: Bench, user: Trainer, theme_id: Id, run_id: Id) -> RunOut:
     _of_theme(wb, theme_id, run_id)
-    return RunOut(**_out(runs.cancel(wb, user, run_id)))
+    return RunOut(**_out(run_control.stop(wb, user, run_id)))
 
 
 @router.post("/theme/{theme_id}/training/resume/{run_id}", summary="Go on with a failed or cancelled run")
 def resume(wb: Bench, user: Trainer, theme_id: Id, run_id: Id) -> RunOut:
     _of_theme(wb, theme_id, run_id)
-    return RunOut(**_out(runs.resume(wb, user, run_id)))
+    return RunOut(**_out(run_control.resume(wb, user, run_id)))

@@ -135,9 +135,9 @@ class RunWatch:
 
 
 def unfinished(wb: Workbench) -> list[Row]:
-    """The rows of all jobs that were made ready for the queue and have not succeeded, failed or been cancelled."""
+    """The rows of all jobs that were made ready for the queue, have not ended and are not paused."""
     column = finetuning_jobs.c
-    going = column.status.not_in([status.value for status in ENDED])
+    going = column.status.not_in([status.value for status in (*ENDED, Status.PAUSED)])
     return rows_where(wb, sa.and_(going, column.rq_job_id.is_not(None)))
 
 
@@ -150,7 +150,7 @@ def _still(connection: sa.Connection, row: Row) -> bool:
     """True while the run is in the attempt that `row` knows and has not ended."""
     column = finetuning_jobs.c
     now = connection.execute(sa.select(column.status, column.attempt).where(column.id == row["id"])).one()
-    return Status(now.status) not in ENDED and now.attempt == row["attempt"]
+    return Status(now.status) not in (*ENDED, Status.PAUSED) and now.attempt == row["attempt"]
 
 
 def _end(connection: sa.Connection, run_id: int, **values: Any) -> None:

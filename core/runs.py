@@ -1,4 +1,4 @@
-"""Stored. Runs: started from a theme, followed through the database, cancelled, resumed, compared."""
+"""Stored. Runs: started from a theme and followed through the database. See core.run_control for the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, users
 from core.db.tables import snapshots as snapshot_rows
 from core.db.tables import themes as theme_rows
-from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
+from core.errors import InvalidInput, NotFound, VeritrainError
 from core.events import ENDED, Status, Type
 from core.quality import findings, freezing
 from core.spec import RunSpec, SnapshotRef
@@ -54,8 +54,8 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """True until the run succeeded, failed or was cancelled."""
-        return Status(self.status) not in ENDED
+        """True while the run waits for a worker or one has it; a paused one does neither."""
+        return Status(self.status) not in ENDED and self.status != Status.PAUSED
 
 
 @dataclass(frozen=True)
@@ -209,61 +209,18 @@ def get(wb: Workbench, run_id: int) -> Run:
     return _run(row)
 
 
-def history(wb: Workbench, theme_id: int | None = None, limit: int = MAX_HISTORY) -> list[Run]:
-    """Runs, newest first; of one theme or of all that are not deleted."""
+def history(
+    wb: Workbench, theme_id: int | None = None, limit: int = MAX_HISTORY, before: int | None = None
+) -> list[Run]:
+    """Runs, newest first; of one theme or of all that are not deleted; with `before`, those with smaller ids."""
     query = _select().where(theme_rows.c.deleted_at.is_(None))
     if theme_id is not None:
         query = query.where(finetuning_jobs.c.theme_id == theme_id)
+    if before is not None:
+        query = query.where(finetuning_jobs.c.id < before)
     query = query.order_by(finetuning_jobs.c.id.desc()).limit(limit)
     with wb.db.read() as connection:
         return [_run(row) for row in connection.execute(query).mappings()]
-
-
-def cancel(wb: Workbench, actor: auth.User, run_id: int) -> Run:
-    """Stop a run: at once while it waits, between two batches while it runs.
-
-    Raises Conflict when it has ended, Unavailable when the queue is away.
-    """
-    auth.require(actor, auth.TRAINER)
-    run = get(wb, run_id)
-    if not run.active:
-        raise Conflict("Run {id} has ended already; there is nothing to stop.", id=run_id)
-    queue.ask(wb, run_id, "cancel")
-    withdrawn = run.rq_job_id is not None and queue.withdraw(wb, run.rq_job_id)
-
-    def work(connection: sa.Connection) -> None:
-        audit.record(connection, actor, "run.cancel", f"run {run_id}")
-        if withdrawn:
-            connection.execute(
-                finetuning_jobs.update()
-                .where(finetuning_jobs.c.id == run_id)
-                .values(status=Status.CANCELLED.value, ended_at=datetime.now(UTC))
-            )
-
-    wb.db.write(work)
-    return get(wb, run_id)
-
-
-def resume(wb: Workbench, actor: auth.User, run_id: int) -> Run:
-    """Queue a failed or cancelled run again; it goes on from its last checkpoint, from the same spec.
-
-    Raises Conflict in any other state, NotFound where its theme was deleted, Unavailable when the queue is away.
-    """
-    auth.require(actor, auth.TRAINER)
-    run = get(wb, run_id)
-    if run.status not in (Status.FAILED, Status.CANCELLED):
-        raise Conflict("Only a failed or cancelled run can be resumed; run {id} is neither.", id=run_id)
-    themes.get(wb, run.theme_id)
-    queue.ask(wb, run_id, None)
-    attempt = run.attempt + 1
-
-    def work(connection: sa.Connection) -> None:
-        audit.record(connection, actor, "run.resume", f"run {run_id}", {"attempt": attempt})
-        requeue(connection, run_id, attempt, Status.QUEUED)
-
-    wb.db.write(work)
-    queue.enqueue(wb, run.spec, attempt)
-    return get(wb, run_id)
 
 
 def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status) -> None:
@@ -334,6 +291,46 @@ def logs(wb: Workbench, run_id: int, tail: int = 200) -> list[LogLine]:
     with wb.db.read() as connection:
         rows = connection.execute(query).all()
     return [LogLine(row.at, row.payload["level"], row.payload["message"]) for row in reversed(rows)]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event of a run, as programs follow it."""
+
+    number: int
+    at: datetime
+    type: str
+    payload: dict[str, Any]
+
+
+def told(wb: Workbench, run_id: int, after: int = 0, limit: int = 500) -> list[Told]:
+    """Events and metrics with numbers above `after`, in their order; progress and heartbeats are not kept."""
+    event, metric = run_events.c, run_metrics.c
+    events = (
+        sa.select(event.number, event.at, event.type, event.payload)
+        .where(event.run_id == run_id, event.number > after)
+        .order_by(event.number)
+        .limit(limit)
+    )
+    measured = (
+        sa.select(metric.number, metric.at, metric.name, metric.step, metric.epoch, metric.value)
+        .where(metric.run_id == run_id, metric.number > after)
+        .order_by(metric.number)
+        .limit(limit)
+    )
+    with wb.db.read() as connection:
+        said = connection.execute(events).all()
+        values = connection.execute(measured).all()
+    # What lies beyond the end of a full page comes with the next, or something in between would be missed.
+    ends = [said[-1].number] if len(said) == limit else []
+    ends += [values[-1].number - 1] if len(values) == limit else []
+    found = {row.number: Told(row.number, row.at, row.type, row.payload) for row in said}
+    for value in values:
+        blank = Told(
+            value.number, value.at, Type.METRIC, {"step": value.step, "epoch": value.epoch, "values": {}}
+        )
+        found.setdefault(value.number, blank).payload["values"][value.name] = value.value
+    return [found[number] for number in sorted(found) if not ends or number <= min(ends)]
 
 
 def parameters(run: Run) -> tuple[params.Params, params.Auguments]:

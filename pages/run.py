@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from core import auth, registry, runs, serving, themes, workbench
+from core import auth, registry, run_control, runs, serving, themes, workbench
 from core.errors import NotFound, VeritrainError
 from core.evaluations import words
 from core.evaluations.report import Report
-from core.events import Status
+from core.events import Status, Wish
 from core.i18n import gettext as _
 from core.runs import Run
 from pages.widgets import charts, effect, evaluation, frame, steps
@@ -41,13 +41,101 @@ may_train = me.may(auth.TRAINER)
 steps.draw(wb, me, theme, "train" if first.active else "history")
 
 
-@frame.dialog(_("Cancel this run?"))
-def ask_cancel() -> None:
-    st.markdown(_("It stops between two batches. Its last checkpoint is kept, so you can resume it later."))
-    if st.button(_("Yes, cancel the run"), type="primary", key="yes-cancel"):
+@frame.dialog(_("Stop this run"))
+def ask_stop() -> None:
+    ways = {
+        Wish.FINISH: (
+            _("After this epoch"),
+            _("Ends the epoch, then measures and registers the best model."),
+        ),
+        Wish.KEEP: (
+            _("Now, keep the best model"),
+            _("Measures and registers the best model of the epochs so far."),
+        ),
+        Wish.CANCEL: (
+            _("Now, without a result"),
+            _("Nothing is registered. The checkpoint stays: you can resume."),
+        ),
+    }
+    how = st.radio(
+        _("When"),
+        list(ways),
+        format_func=lambda way: ways[way][0],
+        captions=[caption for _title, caption in ways.values()],
+        key="how-to-stop",
+        help=_("A run listens between two batches."),
+    )
+    if st.button(_("Stop the run"), type="primary", key="yes-stop"):
         with frame.refusals():
-            runs.cancel(wb, me, first.id)
+            run_control.stop(wb, me, first.id, how)
             st.rerun()
+
+
+def controls() -> None:
+    """Pause and stop, while it is under way."""
+    with st.container(horizontal=True, vertical_alignment="center", key="controls"):
+        if st.button(
+            _("Pause"),
+            icon=":material/pause:",
+            key="pause",
+            help=_("Saves a checkpoint and makes room for others. Resume goes on exactly there."),
+        ):
+            with frame.refusals():
+                run_control.pause(wb, me, first.id)
+                st.rerun()
+        if st.button(
+            _("Stop …"), icon=":material/stop:", key="stop", help=_("End it early, with or without a result.")
+        ):
+            ask_stop()
+
+
+def asked(run: Run) -> None:
+    """What somebody asked of it and it has not done yet."""
+    said = {
+        Wish.PAUSE: _("It is being paused: a checkpoint is written after this batch."),
+        Wish.FINISH: _("It ends after this epoch."),
+        Wish.KEEP: _("It is being stopped; then its best model is measured."),
+        Wish.CANCEL: _("It is being stopped."),
+    }.get(run_control.wished(wb, run.id) or "")  # type: ignore[call-overload]
+    if said:
+        st.info(said)
+
+
+def kept_checkpoints(run: Run) -> None:
+    """What a run left to go on from, and the way to clear it away."""
+    kept = run_control.checkpoints(wb, run.id)
+    if not kept:
+        return
+    with st.expander(_("Checkpoints")):
+        kinds = {"last": _("the newest"), "best": _("the best")}
+        st.dataframe(
+            [
+                {
+                    _("Which"): kinds.get(each.kind, each.kind),
+                    _("Epoch"): each.epoch,
+                    _("Step"): each.step,
+                    _("Size (MB)"): round((each.size or 0) / 1e6, 1),
+                    _("Written (UTC)"): when(each.created_at),
+                    "SHA-256": each.sha256[:16],
+                }
+                for each in kept
+            ],
+            hide_index=True,
+            key="checkpoints",
+        )
+        ended = not run.active and run.status != Status.PAUSED
+        if (
+            ended
+            and may_train
+            and st.button(
+                _("Remove them"),
+                key="remove-checkpoints",
+                help=_("Frees the disk. The registered model stays; the run cannot go on any more."),
+            )
+        ):
+            with frame.refusals():
+                run_control.remove_checkpoints(wb, me, run.id)
+                st.rerun()
 
 
 def heading(run: Run) -> None:
@@ -114,6 +202,7 @@ def live() -> None:
     if not run.active:
         st.rerun()  # the whole page: it now shows the result
     heading(run)
+    asked(run)
     progress(run)
     metrics = runs.metrics(wb, run.id)
     if metrics:
@@ -335,15 +424,17 @@ def failure(run: Run) -> None:
 
 
 if first.active:
-    if may_train and st.button(_("Cancel"), key="cancel", help=_("Stop this run; it can be resumed later.")):
-        ask_cancel()
+    if may_train:
+        controls()
     live()
 else:
     heading(first)
     if first.status == Status.FAILED:
         failure(first)
     if first.status == Status.CANCELLED:
-        st.info(_("This run was cancelled. Its last checkpoint is kept."))
+        st.info(_("This run was stopped without a result. Its last checkpoint is kept."))
+    if first.status == Status.PAUSED:
+        st.info(_("This run is paused. Nothing is lost; others can train meanwhile."))
     if first.status != Status.SUCCEEDED:
         if may_train and st.button(
             _("Resume"),
@@ -352,7 +443,7 @@ else:
             help=_("Goes on from the last checkpoint with the same data and parameters."),
         ):
             with frame.refusals():
-                runs.resume(wb, me, first.id)
+                run_control.resume(wb, me, first.id)
                 st.rerun()
         partial = runs.metrics(wb, first.id)
         if partial:
@@ -361,4 +452,5 @@ else:
             came_from(first)
     else:
         result(first)
+    kept_checkpoints(first)
     log_tail(first)

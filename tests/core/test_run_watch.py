@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, events, registry, run_watch, runs
+from core import auth, events, registry, run_control, run_watch, runs
 from core.collector import LEASE_KEY, Collector
 from core.db.tables import audit_log, finetuning_jobs, model_evaluations, model_train_data
 from core.events import Event, Status, Type
@@ -155,7 +155,7 @@ def test_a_run_that_is_lost_again_and_again_fails_until_a_person_resumes_it(
     assert failed.status == "failed"
     assert failed.error is not None and "lost 4 times" in failed.error["message"]
     assert count(wb, audit_log.select().where(audit_log.c.action == "run.lost").subquery()) == 5
-    assert runs.resume(wb, trainer, run.id).status == "queued"
+    assert run_control.resume(wb, trainer, run.id).status == "queued"
     assert lose(FRUITLESS_ATTEMPTS + 2).status == "lost"
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import auth, codeversion, images, runs, splits, themes
+from core import auth, codeversion, images, run_control, runs, splits, themes
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.events import Status
@@ -81,13 +81,13 @@ def test_a_waiting_run_is_cancelled_at_once_and_can_be_resumed(wb: Workbench, tr
     first, second = runs.start(wb, trainer, theme), runs.start(wb, trainer, theme)
     assert (runs.queue_place(wb, first.id), runs.queue_place(wb, second.id)) == (1, 2)
     assert first.spec.snapshot == second.spec.snapshot, "the same data is frozen once"
-    assert runs.cancel(wb, trainer, first.id).status == Status.CANCELLED
+    assert run_control.stop(wb, trainer, first.id).status == Status.CANCELLED
     assert runs.queue_place(wb, second.id) == 1
     with pytest.raises(Conflict, match="ended already"):
-        runs.cancel(wb, trainer, first.id)
+        run_control.stop(wb, trainer, first.id)
     with pytest.raises(Conflict, match="failed or cancelled"):
-        runs.resume(wb, trainer, second.id)
-    again = runs.resume(wb, trainer, first.id)
+        run_control.resume(wb, trainer, second.id)
+    again = run_control.resume(wb, trainer, first.id)
     assert (again.status, again.attempt, runs.queue_place(wb, first.id)) == (Status.QUEUED, 2, 2)
     with pytest.raises(NotFound):
         runs.get(wb, 999)

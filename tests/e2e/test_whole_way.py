@@ -304,8 +304,9 @@ def test_cancelled_run_stops_and_history_lists_it(page: Page) -> None:
     page.wait_for_url(re.compile(r"/run\?run=\d+"), timeout=180_000)
     run = int(page.url.split("run=")[1])
     wait_for_status(page, run, {"running"}, 60)
-    button(page, "cancel").click()
-    button(page, "yes-cancel").click()
+    button(page, "stop").click()
+    page.get_by_text("Now, without a result").click()
+    button(page, "yes-stop").click()
     until = time.monotonic() + 60
     while rest(page, f"/theme/1/training/progress/{run}/")["status"] != "cancelled":
         assert time.monotonic() < until

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import redis
 
-from core import auth, collector, events, queue, runs
+from core import auth, collector, events, queue, run_control, runs
 from core.errors import InvalidInput, Unavailable
 from core.events import Event, Type
 from core.settings import ROOT, Settings
@@ -209,9 +209,9 @@ def test_a_running_job_stops_when_cancelled_and_goes_on_when_resumed(
     run = started(wb, trainer)
     with worker(wb.settings, steps=40):
         wait_for(lambda: len(steps(wb, run.id)) > 11)
-        runs.cancel(wb, trainer, run.id)
+        run_control.stop(wb, trainer, run.id)
         wait_for(lambda: runs.get(wb, run.id).status == "cancelled", 5)
-        assert runs.resume(wb, trainer, run.id).attempt == 2
+        assert run_control.resume(wb, trainer, run.id).attempt == 2
         wait_for(lambda: runs.get(wb, run.id).status == "succeeded", 15)
     assert steps(wb, run.id)[-1] == 40
     *_, last = [line.message for line in runs.logs(wb, run.id)]
