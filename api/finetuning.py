@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import run_control, runs
+from core import repeats, run_control, runs
 from core.events import Status, Wish
 from core.runs import Run
 
@@ -60,11 +60,13 @@ class JobOut(BaseModel):
     error: dict[str, Any] | None
     result: dict[str, Any] | None
     parameters: dict[str, Any]
+    repeats: int | None
+    """The run whose data and parameters these are."""
 
     @classmethod
     def of(cls, run: Run) -> JobOut:
-        own = {name: getattr(run, name) for name in cls.model_fields if name != "parameters"}
-        return cls(**own, parameters=runs.flat_parameters(run.spec))
+        own = {name: getattr(run, name) for name in cls.model_fields if name not in ("parameters", "repeats")}
+        return cls(**own, parameters=runs.flat_parameters(run.spec), repeats=run.spec.repeats)
 
 
 class JobsOut(BaseModel):
@@ -128,6 +130,11 @@ def pause(wb: Bench, user: Trainer, run_id: Id) -> JobOut:
 @router.post(JOBS + "/{run_id}/resume", summary="Go on with a paused, failed or cancelled run")
 def resume(wb: Bench, user: Trainer, run_id: Id) -> JobOut:
     return JobOut.of(run_control.resume(wb, user, run_id))
+
+
+@router.post(JOBS + "/{run_id}/repeat", status_code=201, summary="Train again from the frozen specification")
+def repeat(wb: Bench, user: Trainer, run_id: Id) -> JobOut:
+    return JobOut.of(repeats.start(wb, user, run_id))
 
 
 @router.get(JOBS + "/{run_id}/logs", summary="The end of a run's log, oldest line first")

@@ -44,6 +44,7 @@ class RunSpec(_Frozen):
     auguments: dict[str, Any]  # core.params.Auguments, resolved
     code: CodeVersion
     created_by: str
+    repeats: int | None = None  # the run whose data and parameters these are
 
 
 class PreflightSpec(_Frozen):

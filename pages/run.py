@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import auth, registry, run_control, runs, serving, themes, workbench
+from core import auth, registry, repeats, run_control, runs, serving, themes, workbench
 from core.errors import NotFound, VeritrainError
 from core.evaluations import words
 from core.evaluations.report import Report
@@ -251,6 +251,26 @@ def tiles(run: Run, judged: Report | None) -> None:
         )
 
 
+def repetition(run: Run) -> None:
+    """What became of a repetition, or the button that makes one."""
+    found = repeats.verdict(wb, run)
+    if found:
+        mark = f":green-badge[{_('identical')}]" if found.identical else f":orange-badge[{_('differs')}]"
+        with st.container(border=True, key="repetition"):
+            st.markdown(f"{mark} {frame.escape(words.repeated(found))}")
+            if text := words.surroundings(found):
+                st.caption(frame.escape(text))
+            frame.link(_("To run {n}").format(n=found.original), "run.py", {"run": found.original})
+    if may_train and st.button(
+        _("Repeat"),
+        icon=":material/replay:",
+        key="repeat",
+        help=_("Trains again with the same images and parameters and says whether the same comes out."),
+    ):
+        with frame.refusals():
+            frame.go("run.py", run=repeats.start(wb, me, run.id).id)
+
+
 def judged_of(run: Run, split: str) -> Report | None:
     """None where the run kept no answers to single images, as those of long ago."""
     try:
@@ -261,6 +281,7 @@ def judged_of(run: Run, split: str) -> Report | None:
 
 def result(run: Run) -> None:
     found = run.result or {}
+    repetition(run)
     judged = judged_of(run, "test")
     tiles(run, judged)
     effect.draw(wb, run)

@@ -11,6 +11,7 @@ from core.evaluations.pairs import Judged, Pair
 from core.evaluations.slices import Slice
 from core.i18n import gettext as _
 from core.i18n import ngettext
+from core.repeats import Verdict
 
 
 def share(value: float) -> str:
@@ -130,6 +131,40 @@ def _judged(judged: Judged) -> str:
         "within noise: chance alone may have made it."
     )
     return text.format(best=judged.best, other=closest.other, points=_points(closest), where=where)
+
+
+def repeated(found: Verdict) -> str:
+    """Whether a repetition came out the same, and if not, where it first went another way."""
+    if found.identical:
+        return _("Identical to run {n}: the same weights to the last bit.").format(n=found.original)
+    if found.difference is None:
+        return _("Not identical to run {n}: all metrics are the same, but the weights differ.").format(
+            n=found.original
+        )
+    return _(
+        "Not identical to run {n}: first at step {step}, {metric} is {now:.6g} and was {before:.6g}."
+    ).format(
+        n=found.original,
+        step=found.difference.step,
+        metric=found.difference.metric,
+        now=found.difference.now,
+        before=found.difference.before,
+    )
+
+
+def surroundings(found: Verdict) -> str:
+    """What differs around the two runs; empty where nothing does."""
+    names = {
+        "code": _("Veritrain's own code"),
+        "device": _("device"),
+        "precision": _("precision"),
+        "threads": _("threads"),
+    }
+    parts = [
+        _("{name} from {old} to {new}").format(name=names[name], old=old, new=new)
+        for name, (old, new) in found.environment.items()
+    ]
+    return _("This differs around them: {parts}.").format(parts=_(", ").join(parts)) if parts else ""
 
 
 def chance(p: float) -> str:

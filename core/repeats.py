@@ -1,0 +1,132 @@
+"""Stored. A run done again from its frozen specification, and whether the same came out."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core import audit, auth, codeversion, queue, runs, themes
+from core.db.engine import next_ids
+from core.db.tables import finetuning_jobs
+from core.errors import Conflict, InvalidInput, VeritrainError
+from core.events import Status
+from core.runs import Run
+from core.workbench import Workbench
+
+ENVIRONMENT = ("device", "precision", "threads")
+"""What a result says of the machine; where one differs, other bits are to be expected."""
+SPEED = "images_per_second"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the repetition first went another way: `metric` at `step`."""
+
+    metric: str
+    step: int
+    before: float
+    now: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A repetition beside its original."""
+
+    original: int
+    identical: bool
+    """The weights are the same to the last bit."""
+    difference: Difference | None
+    """None where all metrics are the same, or none can be compared."""
+    environment: dict[str, tuple[Any, Any]]
+    """(then, now) of what differs: `code` and ENVIRONMENT."""
+
+
+def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
+    """Queue a run again with the same data and parameters, and with the code of now.
+
+    Raises NotFound, also where its theme was deleted, NotAllowed, Unavailable when the queue is away, and
+    Conflict where it has no result to compare with.
+    """
+    auth.require(actor, auth.TRAINER)
+    original = runs.get(wb, run_id)
+    if original.result is None:
+        raise Conflict("Run {id} has no result that a repetition could be compared with.", id=run_id)
+    themes.get(wb, original.theme_id)
+    if not wb.files.exists(original.spec.snapshot.path):
+        raise Conflict("The list of images that run {id} learnt from is gone from the file store.", id=run_id)
+    code = codeversion.current(wb.settings)
+    if code is None:
+        raise InvalidInput(
+            "The version of Veritrain's own code is unknown, so no model could be registered. "
+            "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
+        )
+    queue.ping(wb)
+
+    def work(connection: sa.Connection) -> int:
+        [new] = next_ids(connection, "finetuning_jobs_id_seq", 1)
+        changed = {"run_id": new, "repeats": run_id, "code": code, "created_by": actor.name}
+        spec = original.spec.model_copy(update=changed)
+        connection.execute(
+            finetuning_jobs.insert().values(
+                id=new,
+                kind=spec.kind,
+                theme_id=spec.theme_id,
+                snapshot_id=spec.snapshot.id,
+                status=Status.QUEUED.value,
+                spec=spec.model_dump(mode="json"),
+                attempt=1,
+                rq_job_id=f"run-{new}-1",
+                created_by=actor.id,
+                created_at=datetime.now(UTC),
+                last_event=0,
+            )
+        )
+        audit.record(connection, actor, "run.repeat", f"run {new}", {"original": run_id})
+        return int(new)
+
+    made = runs.get(wb, wb.db.write(work))
+    # From here the run is accepted: should the broker go away in between, the run watch enqueues it later.
+    with contextlib.suppress(VeritrainError):
+        queue.enqueue(wb, made.spec, 1)
+    return made
+
+
+def verdict(wb: Workbench, run: Run) -> Verdict | None:
+    """None for a run that repeats none, has no result yet, or whose original is gone."""
+    if run.spec.repeats is None or run.result is None:
+        return None
+    try:
+        original = runs.get(wb, run.spec.repeats)
+    except VeritrainError:
+        return None
+    if original.result is None:
+        return None
+    environment: dict[str, tuple[Any, Any]] = {
+        name: (original.result.get(name), run.result.get(name))
+        for name in ENVIRONMENT
+        if original.result.get(name) != run.result.get(name)
+    }
+    if original.spec.code.source_hash != run.spec.code.source_hash:
+        environment["code"] = (original.spec.code.commit[:12], run.spec.code.commit[:12])
+    return Verdict(
+        original.id,
+        original.result.get("weights_sha256") == run.result.get("weights_sha256") is not None,
+        _first_difference(wb, original.id, run.id),
+        environment,
+    )
+
+
+def _first_difference(wb: Workbench, original: int, repetition: int) -> Difference | None:
+    then, now = (runs.metrics(wb, each, max_points=1_000_000) for each in (original, repetition))
+    found: list[Difference] = []
+    for metric in sorted((then.keys() & now.keys()) - {SPEED}):
+        before = {step: value for step, _epoch, value in then[metric]}
+        for step, _epoch, value in now[metric]:
+            if step in before and before[step] != value:
+                found.append(Difference(metric, step, before[step], value))
+                break
+    return min(found, key=lambda each: each.step, default=None)
