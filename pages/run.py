@@ -57,6 +57,8 @@ def ask_stop() -> None:
             _("Nothing is registered. The checkpoint stays: you can resume."),
         ),
     }
+    if first.status == Status.PAUSED:  # no worker has it that could measure anything
+        ways = {Wish.CANCEL: ways[Wish.CANCEL]}
     how = st.radio(
         _("When"),
         list(ways),
@@ -83,10 +85,14 @@ def controls() -> None:
             with frame.refusals():
                 run_control.pause(wb, me, first.id)
                 st.rerun()
-        if st.button(
-            _("Stop …"), icon=":material/stop:", key="stop", help=_("End it early, with or without a result.")
-        ):
-            ask_stop()
+        stop_button()
+
+
+def stop_button() -> None:
+    if st.button(
+        _("Stop …"), icon=":material/stop:", key="stop", help=_("End it early, with or without a result.")
+    ):
+        ask_stop()
 
 
 def asked(run: Run) -> None:
@@ -466,6 +472,8 @@ else:
             with frame.refusals():
                 run_control.resume(wb, me, first.id)
                 st.rerun()
+        if may_train and first.status == Status.PAUSED:
+            stop_button()
         partial = runs.metrics(wb, first.id)
         if partial:
             charts.curves(partial, f"ended-{first.id}")
