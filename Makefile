@@ -26,7 +26,7 @@ setup: .venv/ready  ## make or update the environment
 
 test: setup lint browser  ## lint, types, contracts and every fast test, the browser's included
 	$(PY) -m pytest tests -m "not slow and not e2e" -n 2 --dist worksteal
-	$(PY) -m pytest tests -m "e2e and not slow" --tb=short
+	$(PY) -m pytest tests -m "e2e and not slow" -n 2 --dist loadfile --tb=short
 
 test-slow: setup browser  ## the long proofs
 	$(PY) -m pytest tests -m slow

@@ -238,6 +238,17 @@ def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status
     )
 
 
+def workers_busy(wb: Workbench) -> bool:
+    """Whether as many runs wait or run as there are training workers, so that a further job would wait."""
+    column = finetuning_jobs.c
+    under_way = sa.and_(
+        column.kind == KIND, column.status.not_in([status.value for status in (*ENDED, Status.PAUSED)])
+    )
+    with wb.db.read() as connection:
+        n = connection.execute(sa.select(sa.func.count()).where(under_way)).scalar_one()
+    return int(n) >= wb.settings.workers
+
+
 def queue_place(wb: Workbench, run_id: int) -> int | None:
     """Place in the queue, 1 = next; None when the run does not wait."""
     run = get(wb, run_id)

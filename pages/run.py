@@ -290,7 +290,8 @@ def result(run: Run) -> None:
     repetition(run)
     judged = judged_of(run, "test")
     tiles(run, judged)
-    effect.draw(wb, run)
+    if run.spec.repeats is None:  # a repetition changes nothing that could have an effect
+        effect.draw(wb, run)
     version = registry.of_run(wb, run.id)
     if version:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="version"):

@@ -106,7 +106,8 @@ elif tried.state != "going":
             disabled=not allowed or tried.state == "red",
             help=_("Freezes images and parameters as they are now and puts the run on the queue."),
         )
-        first = preflight_panel.wants(theme)
+        busy = runs.workers_busy(wb)
+        first = preflight_panel.wants(theme, busy)
         again = tried.state == "red" and st.button(
             _("Try again"), key="preflight-again", help=_("Where something else than the parameters changed.")
         )

@@ -66,12 +66,14 @@ def pick(wb: Workbench, actor: auth.User, theme_id: int, ids: Sequence[int]) -> 
         raise InvalidInput("{n} images were picked; pick 1 to {limit}.", n=len(wanted), limit=MOST)
     key = hashlib.sha256(f"{theme_id}:{','.join(map(str, wanted))}".encode()).hexdigest()[:32]
     own = sa.select(train_data.c.id).where(conditions.live(theme_id), train_data.c.id.in_(_GIVEN))
+    known = sa.select(image_picks.c.hash).where(image_picks.c.hash == key).limit(1)
+    with wb.db.read() as connection:  # screens ask again with every drawing; the writer is left alone
+        if connection.execute(known).first():
+            return key
 
     def work(connection: sa.Connection) -> None:
         themes.lock(connection, theme_id)
-        if connection.execute(
-            sa.select(image_picks.c.hash).where(image_picks.c.hash == key).limit(1)
-        ).first():
+        if connection.execute(known).first():
             return
         found = connection.execute(own, {"ids": wanted}).scalars()
         bulk_insert(connection, image_picks, [{"hash": key, "image_id": each} for each in found])

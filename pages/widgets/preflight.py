@@ -16,8 +16,16 @@ MARKS = {OK: ":green[:material/check_circle:]", BAD: ":red[:material/error:]"}
 WATCH_SECONDS = 1.0
 
 
-def wants(theme: Theme) -> bool:
-    """Whether a training shall be tried first; a person may turn it off."""
+def wants(theme: Theme, busy: bool) -> bool:
+    """Whether a training shall be tried first; a person may turn it off.
+
+    While every worker is busy it would wait behind the other trainings, so it is left out.
+    """
+    if busy:
+        st.caption(
+            _("Other trainings are under way: this one takes its place in the queue without a pre-flight.")
+        )
+        return False
     return st.toggle(
         _("Pre-flight first"),
         value=True,

@@ -106,3 +106,13 @@ def test_thinned_curves_keep_their_ends_and_extremes(values: list[float], limit:
     assert (kept[0], kept[-1]) == (points[0], points[-1])
     assert max(value for *_, value in kept) == max(values)
     assert min(value for *_, value in kept) == min(values)
+
+
+def test_workers_are_busy_while_as_many_runs_are_under_way(wb: Workbench, trainer: auth.User) -> None:
+    theme = small_theme(wb, trainer)
+    splits.split(wb, trainer, theme)
+    assert not runs.workers_busy(wb)
+    run = runs.start(wb, trainer, theme)
+    assert runs.workers_busy(wb)
+    assert run_control.pause(wb, trainer, run.id).status == Status.PAUSED
+    assert not runs.workers_busy(wb)
