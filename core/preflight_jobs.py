@@ -7,12 +7,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from core import audit, auth, codeversion, params, queue, runs, side_jobs, snapshots, themes
+from core import audit, auth, queue, runs, side_jobs, themes
 from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, VeritrainError
 from core.preflight import fingerprint
-from core.spec import PreflightSpec, RunSpec, SnapshotRef
+from core.spec import PreflightSpec
 from core.workbench import Workbench
 
 KIND: Literal["preflight"] = "preflight"
@@ -29,10 +29,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
     queue.ping(wb)
     about = fingerprint(wb, theme_id)
     theme = themes.get(wb, theme_id)
-    snapshot = snapshots.freeze(wb, actor, theme_id)
-    chosen, augmented = params.saved(wb.settings, theme_id)
-    code = codeversion.current(wb.settings)
-    assert code is not None
+    frozen = runs.freeze(wb, actor, theme)
 
     def work(connection: sa.Connection) -> PreflightSpec:
         themes.lock(connection, theme_id)
@@ -44,21 +41,9 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
             run_id=run_id,
             kind=KIND,
             theme_id=theme_id,
-            trial=RunSpec(
-                run_id=run_id,
-                kind=runs.KIND,
-                theme_id=theme_id,
-                theme_name=theme.name,
-                model_name=f"veritrain-theme-{theme_id}",
-                labels=snapshot.labels,
-                snapshot=SnapshotRef(id=snapshot.id, hash=snapshot.hash, path=snapshot.path),
-                params=chosen.model_dump(mode="json"),
-                auguments=augmented.model_dump(mode="json"),
-                code=code,
-                created_by=actor.name,
-            ),
+            trial=frozen.model_copy(update={"run_id": run_id}),
             about=about,
-            code=code,
+            code=frozen.code,
             created_by=actor.name,
         )
         connection.execute(
@@ -68,7 +53,9 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
                 rq_job_id=f"run-{run_id}-1",
             )
         )
-        audit.record(connection, actor, "preflight.start", f"theme {theme_id}", {"snapshot": snapshot.hash})
+        audit.record(
+            connection, actor, "preflight.start", f"theme {theme_id}", {"snapshot": frozen.snapshot.hash}
+        )
         return spec
 
     spec = wb.db.write(work)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from core import audit, auth, codeversion, queue, runs, themes
-from core.db.engine import next_ids
-from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, VeritrainError
-from core.events import Status
 from core.runs import Run
+from core.spec import RunSpec
 from core.workbench import Workbench
 
 ENVIRONMENT = ("device", "precision", "threads")
@@ -66,33 +63,19 @@ def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
         )
     queue.ping(wb)
 
-    def work(connection: sa.Connection) -> int:
-        [new] = next_ids(connection, "finetuning_jobs_id_seq", 1)
-        changed = {"run_id": new, "repeats": run_id, "code": code, "created_by": actor.name}
-        spec = original.spec.model_copy(update=changed)
-        connection.execute(
-            finetuning_jobs.insert().values(
-                id=new,
-                kind=spec.kind,
-                theme_id=spec.theme_id,
-                snapshot_id=spec.snapshot.id,
-                status=Status.QUEUED.value,
-                spec=spec.model_dump(mode="json"),
-                attempt=1,
-                rq_job_id=f"run-{new}-1",
-                created_by=actor.id,
-                created_at=datetime.now(UTC),
-                last_event=0,
-            )
-        )
-        audit.record(connection, actor, "run.repeat", f"run {new}", {"original": run_id})
-        return int(new)
+    changed = {"repeats": run_id, "code": code, "created_by": actor.name}
+    frozen = original.spec.model_copy(update=changed)
 
-    made = runs.get(wb, wb.db.write(work))
+    def work(connection: sa.Connection) -> RunSpec:
+        spec = runs.enlist(connection, actor, frozen)
+        audit.record(connection, actor, "run.repeat", f"run {spec.run_id}", {"original": run_id})
+        return spec
+
+    spec = wb.db.write(work)
     # From here the run is accepted: should the broker go away in between, the run watch enqueues it later.
     with contextlib.suppress(VeritrainError):
-        queue.enqueue(wb, made.spec, 1)
-    return made
+        queue.enqueue(wb, spec, 1)
+    return runs.get(wb, spec.run_id)
 
 
 def verdict(wb: Workbench, run: Run) -> Verdict | None:

@@ -150,42 +150,12 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     if gate_failed:
         findings.check_override(actor, override)
     theme = themes.get(wb, theme_id)
-    snapshot = snapshots.freeze(wb, actor, theme_id)
-    chosen, augmented = params.saved(wb.settings, theme_id)
-    code = codeversion.current(wb.settings)
-    assert code is not None
+    frozen = freeze(wb, actor, theme)
 
     def work(connection: sa.Connection) -> RunSpec:
-        [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
-        spec = RunSpec(
-            run_id=run_id,
-            kind=KIND,
-            theme_id=theme_id,
-            theme_name=theme.name,
-            model_name=f"veritrain-theme-{theme_id}",
-            labels=snapshot.labels,
-            snapshot=SnapshotRef(id=snapshot.id, hash=snapshot.hash, path=snapshot.path),
-            params=chosen.model_dump(mode="json"),
-            auguments=augmented.model_dump(mode="json"),
-            code=code,
-            created_by=actor.name,
-        )
-        connection.execute(
-            finetuning_jobs.insert().values(
-                id=run_id,
-                kind=spec.kind,
-                theme_id=theme_id,
-                snapshot_id=snapshot.id,
-                status=Status.QUEUED.value,
-                spec=spec.model_dump(mode="json"),
-                attempt=1,
-                rq_job_id=f"run-{run_id}-1",
-                created_by=actor.id,
-                created_at=datetime.now(UTC),
-                last_event=0,
-            )
-        )
-        audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": snapshot.hash})
+        spec = enlist(connection, actor, frozen)
+        run_id = spec.run_id
+        audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": spec.snapshot.hash})
         freezing.freeze_first(connection, theme, actor)
         if gate_failed:
             findings.note(
@@ -198,6 +168,52 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     with contextlib.suppress(VeritrainError):
         queue.enqueue(wb, spec, 1)
     return get(wb, spec.run_id)
+
+
+def freeze(wb: Workbench, actor: auth.User, theme: themes.Theme) -> RunSpec:
+    """What a training of the theme would be now, its images and parameters frozen; it has no number yet.
+
+    For themes without `preconditions`; raises as these where one came up meanwhile.
+    """
+    snapshot = snapshots.freeze(wb, actor, theme.id)
+    chosen, augmented = params.saved(wb.settings, theme.id)
+    code = codeversion.current(wb.settings)
+    assert code is not None
+    return RunSpec(
+        run_id=0,
+        kind=KIND,
+        theme_id=theme.id,
+        theme_name=theme.name,
+        model_name=f"veritrain-theme-{theme.id}",
+        labels=snapshot.labels,
+        snapshot=SnapshotRef(id=snapshot.id, hash=snapshot.hash, path=snapshot.path),
+        params=chosen.model_dump(mode="json"),
+        auguments=augmented.model_dump(mode="json"),
+        code=code,
+        created_by=actor.name,
+    )
+
+
+def enlist(connection: sa.Connection, actor: auth.User, frozen: RunSpec) -> RunSpec:
+    """Give a frozen training its number and write its row; the caller puts it on the queue after that is durable."""
+    [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
+    spec = frozen.model_copy(update={"run_id": run_id})
+    connection.execute(
+        finetuning_jobs.insert().values(
+            id=run_id,
+            kind=spec.kind,
+            theme_id=spec.theme_id,
+            snapshot_id=spec.snapshot.id,
+            status=Status.QUEUED.value,
+            spec=spec.model_dump(mode="json"),
+            attempt=1,
+            rq_job_id=f"run-{run_id}-1",
+            created_by=actor.id,
+            created_at=datetime.now(UTC),
+            last_event=0,
+        )
+    )
+    return spec
 
 
 def get(wb: Workbench, run_id: int) -> Run:
