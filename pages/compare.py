@@ -90,7 +90,7 @@ def marks() -> None:
         rows.append(
             {
                 "run": f"/run?run={mark.run.id}",
-                _("Right"): mark.accuracy.value if mark.accuracy else test["accuracy"],
+                _("Right answers"): mark.accuracy.value if mark.accuracy else test["accuracy"],
                 _("Interval (95 %)"): words.span(mark.accuracy) if mark.accuracy else "–",
                 _("Behind the best (points)"): round(100 * pair.paired.difference, 1) if pair else 0.0,
                 _("Chance (p)"): words.chance(pair.p) if pair else "–",
@@ -112,7 +112,7 @@ def marks() -> None:
             "run": st.column_config.LinkColumn(
                 _("Run"), display_text=r"run=(\d+)", help=_("Opens the run."), width="small"
             ),
-            _("Right"): percent,
+            _("Right answers"): percent,
             _("Macro F1"): three,
             "Macro F1": three,
             _("Loss"): three,

@@ -164,7 +164,7 @@ def kinds(wb: Workbench, me: auth.User, theme: Theme, found: Report) -> None:
                 _("What"): words.feature(each.feature),
                 _("Kind"): words.kind(each),
                 _("Images"): each.n,
-                _("Right"): each.right.value,
+                _("Right answers"): each.right.value,
                 _("Interval (95 %)"): words.span(each.right),
                 _("All others"): each.others,
                 _("Chance (p)"): words.chance(each.p),
@@ -177,7 +177,7 @@ def kinds(wb: Workbench, me: auth.User, theme: Theme, found: Report) -> None:
         selection_mode="single-row",
         key=f"slices-{found.split}",
         column_config={
-            _("Right"): st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            _("Right answers"): st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
             _("All others"): st.column_config.NumberColumn(format="percent"),
             _("Chance (p)"): st.column_config.TextColumn(
                 help=_(
