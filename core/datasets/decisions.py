@@ -22,6 +22,7 @@ from core.datasets.findings import (
     gone,
     known,
     mark,
+    newest_line,
     of_kind,
     row_ids,
     rules,
@@ -138,8 +139,9 @@ def settle(
 ) -> None:
     """Do `act`, count the version's findings anew and write both with a line of the log, in one transaction.
 
-    `change` is what `act` does to the numbers; `checked` the result of a check that ends now. The counting is
-    done before the transaction and again where somebody was faster. Raises NotFound where the dataset is gone.
+    `change` is what `act` does to the numbers; `checked` the result of a check that ends now. What was decided
+    is read and counted before the transaction, for others wait for that, and again where somebody was faster:
+    the log then has a newer line. Raises NotFound where the dataset is gone.
     """
     while True:
         with wb.db.read() as connection:
@@ -167,7 +169,7 @@ def settle(
             numbers: dict[str, Any] = numbers,
         ) -> bool:
             lock(connection, version.dataset_id)
-            if state_of(connection, version) != before:
+            if newest_line(connection, version.dataset_id) != before.line:
                 return False
             act(connection)
             if now is not None:

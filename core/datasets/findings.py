@@ -116,6 +116,8 @@ class State:
     broken: int
     found: str | None
     """Key of the findings."""
+    line: int | None
+    """The newest line of the dataset's log: whatever changes the others writes one in its transaction."""
 
 
 # --- reading --------------------------------------------------------------------
@@ -297,7 +299,17 @@ def state_of(connection: sa.Connection, version: Version) -> State:
         kept=frozenset((row.row_hash, row.kind) for row in kept),
         broken=sum(broken_uploads(connection, version).values()),
         found=connection.execute(found.where(_V.id == version.id)).scalar_one_or_none(),
+        line=newest_line(connection, version.dataset_id),
     )
+
+
+def newest_line(connection: sa.Connection, dataset_id: int) -> int | None:
+    """Id of the newest line of a dataset's log. Under `core.datasets.decisions.lock` no other is on its way."""
+    column = dataset_quality_logs.c
+    query = sa.select(sa.func.max(column.id)).where(column.dataset_id == dataset_id)
+    # Read to its end: DuckDB registers nothing on a connection that has a result open.
+    found: int | None = connection.execute(query).scalar_one()
+    return found
 
 
 def rules_of(connection: sa.Connection, dataset_id: int) -> Rules:
