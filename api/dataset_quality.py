@@ -13,7 +13,7 @@ from api import problems
 from api.deps import Admin, Bench, Id, Labeler, Trainer, Viewer
 from api.labelling import Number
 from api.router import Router
-from core.datasets import check_jobs, decisions, findings, permits, repair, store, vault
+from core.datasets import check_jobs, decisions, findings, permits, repair, store, vault, words
 from core.datasets.store import Version
 from core.i18n import gettext
 from core.quality.texts import gate, kinds
@@ -94,6 +94,19 @@ class OverrideOut(BaseModel):
     at: datetime
     person: str | None
     reason: str
+    stands: bool
+    """False where a further line fails since, or a check has found something else: it counts no longer."""
+    said: str
+
+    @classmethod
+    def of(cls, given: permits.Override) -> OverrideOut:
+        return cls(
+            at=given.at,
+            person=given.person,
+            reason=given.reason,
+            stands=given.stands,
+            said=words.allowed(given),
+        )
 
 
 class CheckOut(BaseModel):
@@ -117,6 +130,9 @@ class QualityOut(BaseModel):
     languages: dict[str, dict[str, int]]
     rules: dict[str, float]
     override: OverrideOut | None
+    """Why an administrator allowed a training although the gate fails."""
+    override_void: OverrideOut | None
+    """One that counts no longer."""
     check: CheckOut
 
 
@@ -186,7 +202,7 @@ def _out(request: Request, wb: Workbench, dataset_id: int, number: int | None = 
     problems.speak(request)
     found = findings.standing(wb, store.version(wb, dataset_id, number))
     counts = found.counts or gate.Counts(rows=found.version.row_count)
-    given = permits.overridden(wb, found.version)
+    given = permits.given(wb, found.version)
     return QualityOut(
         version=found.version.number,
         passed=found.gate.passed,
@@ -225,7 +241,8 @@ def _out(request: Request, wb: Workbench, dataset_id: int, number: int | None = 
         not_checked=[gettext(sentence) for sentence in found.not_checked],
         languages=found.languages,
         rules=found.rules.model_dump(),
-        override=OverrideOut(**asdict(given)) if given else None,
+        override=OverrideOut.of(given) if given and given.stands else None,
+        override_void=OverrideOut.of(given) if given and not given.stands else None,
         check=CheckOut(**asdict(check_jobs.state(wb, dataset_id))),
     )
 
@@ -358,8 +375,10 @@ def unmask(wb: Bench, user: Admin, dataset_id: Id, row_id: Id, version: VersionN
 
 
 @router.post("/quality/override", status_code=201, summary="Let this version be trained on all the same")
-def override(wb: Bench, user: Admin, dataset_id: Id, body: Reason) -> OverrideOut:
-    return OverrideOut(**asdict(permits.override(wb, user, dataset_id, body.reason)))
+def override(request: Request, wb: Bench, user: Admin, dataset_id: Id, body: Reason) -> OverrideOut:
+    """It counts for the lines that fail now; a further one that fails later needs a reason of its own."""
+    problems.speak(request)
+    return OverrideOut.of(permits.override(wb, user, dataset_id, body.reason))
 
 
 @router.get("/quality/log", summary="Checks, fixes and decisions, newest first")

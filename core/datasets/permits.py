@@ -13,6 +13,7 @@ from core.datasets import decisions, findings, store
 from core.datasets.store import Version
 from core.db.tables import dataset_quality_logs, users
 from core.errors import Conflict, InvalidInput
+from core.quality.gate import Line
 from core.workbench import Workbench
 
 MAX_REASON = 2_000
@@ -25,6 +26,14 @@ class Override:
     at: datetime
     person: str | None
     reason: str
+    further: tuple[Line, ...] = ()
+    """Lines of the gate that fail now and did not when the reason was given: it knows nothing of them."""
+    rechecked: bool = False
+    """A check has found something else since."""
+
+    @property
+    def stands(self) -> bool:
+        return not self.further and not self.rechecked
 
 
 def require(wb: Workbench, dataset_id: int) -> Version:
@@ -88,9 +97,16 @@ def override(wb: Workbench, actor: auth.User, dataset_id: int, reason: str) -> O
 
 
 def overridden(wb: Workbench, version: Version) -> Override | None:
-    """The newest override of this version.
+    """The newest override of this version that stands, see `given`."""
+    newest = given(wb, version)
+    return newest if newest is not None and newest.stands else None
 
-    One that did not know what the check has found since is none, nor one given before a further line failed.
+
+def given(wb: Workbench, version: Version) -> Override | None:
+    """The newest override of this version, whether it stands or not.
+
+    It stands for the lines that failed when it was given, and for what was found then: where a further line
+    fails, or a later check has found something else, it knew nothing of that and counts no longer.
     """
     column = dataset_quality_logs.c
     query = (
@@ -107,12 +123,16 @@ def overridden(wb: Workbench, version: Version) -> Override | None:
     )
     with wb.db.read() as connection:
         row = connection.execute(query).one_or_none()
-    if row is None or row.detail["findings"] != _key(version):
+    if row is None:
         return None
-    failed = {line.name for line in findings.standing(wb, version).gate.failed}
-    if not failed <= set(row.detail["failed"]):
-        return None
-    return Override(row.at, row.name, row.detail["reason"])
+    failed = findings.standing(wb, version).gate.failed
+    return Override(
+        row.at,
+        row.name,
+        row.detail["reason"],
+        further=tuple(line for line in failed if line.name not in row.detail["failed"]),
+        rechecked=row.detail["findings"] != _key(version),
+    )
 
 
 def _key(version: Version) -> str | None:

@@ -189,19 +189,15 @@ def _history(wb: Workbench, version: Version) -> Section:
 
 
 def _decisions(wb: Workbench, version: Version, standing: Standing) -> Section:
-    given = permits.overridden(wb, version)
+    given = permits.given(wb, version)
     return Section(
         "decisions",
         _("Decisions"),
-        _("{person} allowed a training in spite of FAIL: “{reason}”").format(
-            person=given.person or "–", reason=given.reason
-        )
-        if given
-        else _("Nobody allowed a training in spite of FAIL."),
+        words.allowed(given) if given else _("Nobody allowed a training in spite of FAIL."),
         figures={
             "override": None
             if given is None
-            else {"at": given.at, "person": given.person, "reason": given.reason},
+            else {"at": given.at, "person": given.person, "reason": given.reason, "stands": given.stands},
             "rules": standing.rules.model_dump(),
         },
     )

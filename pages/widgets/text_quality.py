@@ -38,6 +38,8 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
     newest = version.number == dataset.newest.number
     state = check_jobs.state(wb, dataset.id)
     _verdict(standing, running=state.running and state.version_id == version.id)
+    if not standing.gate.passed:
+        text_rules.allowed(wb, version)
     if newest:
         _checking(wb, me, standing)
         _broken(wb, me, dataset, standing)
@@ -54,7 +56,7 @@ def draw(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> No
             text_rules.thresholds(wb, me, dataset, standing)
         if not standing.gate.passed and me.may(auth.ADMIN):
             with st.expander(_("Train in spite of FAIL")):
-                text_rules.override(wb, me, dataset, version)
+                text_rules.override(wb, me, dataset)
     with st.expander(_("Log of checks and decisions")):
         text_rules.log(wb, dataset)
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core import auth
-from core.datasets import decisions, findings, permits
+from core.datasets import decisions, findings, permits, words
 from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
@@ -70,19 +70,22 @@ def thresholds(wb: Workbench, me: auth.User, dataset: Dataset, standing: Standin
                 st.rerun()
 
 
-def override(wb: Workbench, me: auth.User, dataset: Dataset, version: Version) -> None:
-    given = permits.overridden(wb, version)
-    if given:
-        st.info(
-            _("{person} allowed it: “{reason}”").format(
-                person=frame.escape(given.person or "–"), reason=frame.escape(given.reason)
-            )
-        )
+def allowed(wb: Workbench, version: Version) -> None:
+    """Who allowed a training in spite of FAIL, and whether that still counts."""
+    given = permits.given(wb, version)
+    if given is not None:
+        show = st.info if given.stands else st.warning
+        show(frame.escape(words.allowed(given)))
+
+
+def override(wb: Workbench, me: auth.User, dataset: Dataset) -> None:
     with st.form("override-gate", border=False):
         reason = st.text_area(
             _("Why this version may be trained on"),
             max_chars=permits.MAX_REASON,
-            help=_("It stays in the log, with your name. It counts for this version alone."),
+            help=_(
+                "It stays in the log, with your name. It counts for this version and for what fails now, no more."
+            ),
         )
         if st.form_submit_button(_("Allow it")):
             with frame.refusals():

@@ -128,7 +128,12 @@ def test_decisions_rules_and_an_administrators_reason(
     refused(client(trainer).post(override, json={"reason": "in a hurry"}), 403)
     assert "Say why" in refused(client(admin).post(override, json={"reason": " "}), 422)
     assert client(admin).post(override, json={"reason": "The copies are wanted."}).status_code == 201
-    assert client(labeler).get(f"{base}/quality").json()["override"]["reason"] == "The copies are wanted."
+    given = client(labeler).get(f"{base}/quality").json()
+    assert (given["override"]["reason"], given["override_void"]) == ("The copies are wanted.", None)
+    client(trainer).post(keep, json={"kind": "email", "ids": [5], "keep": False})
+    void = client(labeler).get(f"{base}/quality").json()
+    assert (void["override"], void["override_void"]["stands"]) == (None, False)
+    assert void["override_void"]["said"].endswith("these lines fail since: No personal data.")
 
 
 def test_a_check_is_started_and_stopped(
