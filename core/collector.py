@@ -111,7 +111,7 @@ class Collector:
             self._watch.turn()
             suggestion_jobs.tend(self.wb)
             check_jobs.tend(self.wb)
-            text_checks.tend(self.wb)
+            self._aside("text checks", lambda: text_checks.tend(self.wb))  # counts all findings anew
             serving.sync(self.wb)
             self._aside("aliases", self._aliases.turn)
         if time.monotonic() - self._guarded >= GUARD_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import auth
+from core.collector import Collector
 from core.datasets import check_jobs, decisions, findings, permits, repair, store, vault
 from core.db.columns import metadata
 from core.db.tables import finetuning_jobs
@@ -261,3 +263,34 @@ def test_no_secret_is_written_anywhere_but_with_the_rows(
     masked = str(store.table(wb, version).to_pylist())
     kept = {each.text[start:end] for each in examples for start, end, kind in each.spans if kind == "ip"}
     assert [value for value in values - kept if value in masked] == []
+
+
+@pytest.mark.parametrize("wb", ["postgres"], indirect=True)  # where one row can be held, and not all writes
+def test_a_result_that_takes_long_to_apply_keeps_the_collector_from_nothing(
+    wb: Workbench, labeler: auth.User, settings: Settings
+) -> None:
+    dataset = made(wb, labeler, *GOOD)
+    run(wb, labeler, dataset.id, settings)
+    held, free = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        decisions.lock(connection, dataset.id)
+        held.set()
+        free.wait()
+
+    collector = Collector(wb)
+    threads = [threading.Thread(target=wb.db.write, args=(hold,)), threading.Thread(target=collector.turn)]
+    try:
+        threads[0].start()
+        held.wait()
+        threads[1].start()
+        threads[1].join(timeout=60)
+        assert not threads[1].is_alive()
+        assert check_jobs.state(wb, dataset.id).running
+    finally:
+        free.set()
+        for thread in threads:
+            thread.join()
+        collector.thread.start()
+        collector.stop()  # ends once what it began is done
+    assert standing(wb, dataset.id).gate.passed
