@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, TooLarge
+from core.settings import MIB
 from core.texts import rowfile, rowpages, statistics
 from core.texts.rowfile import SPLITS, DataRow
 from core.texts.rowpages import NO_SPLIT
@@ -21,6 +22,8 @@ from core.workbench import Workbench
 
 MAX_ROWS = 1_000_000
 """Of one dataset: what a check can hold in the memory of an ordinary machine."""
+MAX_BYTES = 1_536 * MIB
+"""Of the rows of one dataset in memory, for the same reason."""
 MAX_PAGE = 1_000
 UNCHECKED, PASSED, FAILED = "unchecked", "passed", "failed"
 STATUSES = (UNCHECKED, PASSED, FAILED)
@@ -102,6 +105,15 @@ def page(
     return RowsPage(rowpages.take(path, places[offset : offset + limit]), len(places))
 
 
+def check_size(size: int) -> None:
+    """Raises TooLarge for rows that take more bytes of memory than a dataset may."""
+    if size > MAX_BYTES:
+        raise TooLarge(
+            "The rows take more than {limit} MB of memory, and a dataset may take no more; divide it or leave some.",
+            limit=MAX_BYTES // MIB,
+        )
+
+
 @dataclass(frozen=True)
 class Made:
     """Rows on their way into a version, stored as a file already."""
@@ -116,8 +128,9 @@ class Made:
 def made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> Made:
     """All that a version takes time for, so that it is done before its transaction; nothing is stored twice.
 
-    Raises InvalidInput, Unavailable.
+    Raises InvalidInput, TooLarge, Unavailable.
     """
+    check_size(rows.nbytes)
     if not 1 <= len(rows) <= MAX_ROWS:
         raise InvalidInput(
             "A dataset has 1 to {limit} rows, and this would have {n}; divide it or leave some.",

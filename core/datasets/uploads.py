@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from core import auth
 from core.datasets import store
+from core.datasets.rows import check_size
 from core.datasets.store import Dataset, Version
 from core.errors import Conflict, InvalidInput
 from core.i18n import gettext
@@ -155,7 +156,11 @@ def _read(file: IO[bytes], name: str, settings: Settings, columns: Columns | Non
         rows = iter(opened)
         first = list(islice(rows, PEEK))
         chosen = columns or mapping.guess(report.columns, [row.values for row in first])
-        parts = list(_tables(formats.records(chosen, chain(first, rows), refused)))
+        parts, size = [], 0
+        for part in _tables(formats.records(chosen, chain(first, rows), refused)):
+            size += part.nbytes
+            check_size(size)  # before all of it is in memory
+            parts.append(part)
     if columns is not None:
         columns.check(report.columns)
     _join(report, refused)
