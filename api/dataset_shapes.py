@@ -9,10 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import auth, splits
-from core.datasets import store, uploads
+from core.datasets import uploads
 from core.datasets.diff import Diff
 from core.datasets.splitting import SplitReport
-from core.datasets.statistics import Examples
 from core.datasets.store import Dataset, RowsPage, Version
 from core.datasets.uploads import Preview
 from core.texts.records import Record
@@ -163,82 +162,11 @@ class RowsOut(BaseModel):
     @classmethod
     def of(cls, found: RowsPage, version: Version, page: int, page_size: int) -> RowsOut:
         return cls(
-            items=[_row(row) for row in found.rows],
+            items=[row_out(row) for row in found.rows],
             total=found.total,
             page=page,
             page_size=page_size,
             version=version.number,
-        )
-
-
-class StatsOut(BaseModel):
-    version: int
-    rows: int
-    splits: dict[str, int]
-    left_out: int
-    """Rows of all files uploaded up to this version that could not be read."""
-    status: str
-    found: dict[str, Any] | None
-    """What the newest check of this version found; null before the first one."""
-
-    @classmethod
-    def of(cls, wb: Workbench, version: Version) -> StatsOut:
-        uploads = [v.source for v in store.versions(wb, version.dataset_id) if v.number <= version.number]
-        return cls(
-            version=version.number,
-            rows=version.row_count,
-            splits=version.splits,
-            left_out=sum(source.get("broken_total", 0) for source in uploads if source),
-            status=version.status,
-            found=version.found,
-        )
-
-
-class FiguresOut(BaseModel):
-    min: int
-    median: int
-    p95: int
-    max: int
-    total: int
-    histogram: list[int]
-    """How many lie from each of `edges` up to the next."""
-
-
-class LengthsOut(BaseModel):
-    texts: int
-    characters: FiguresOut
-    tokens: FiguresOut
-
-
-class ExamplesOut(BaseModel):
-    shortest: list[RowOut]
-    longest: list[RowOut]
-    others: list[RowOut]
-
-
-class StatisticsOut(BaseModel):
-    version: int
-    rows: int
-    tokens_estimated: bool
-    """True where no tokenizer is configured: words, Han, Kana and Hangul characters and marks are counted."""
-    tokenizer: str | None
-    edges: list[int]
-    fields: dict[str, LengthsOut]
-    whole: LengthsOut
-    turns: FiguresOut
-    examples: ExamplesOut
-
-    @classmethod
-    def of(cls, version: Version, examples: Examples) -> StatisticsOut:
-        figures = {name: version.statistics[name] for name in ("rows", "edges", "fields", "whole", "turns")}
-        tokenizer = version.statistics["tokenizer"]
-        some = {name: [_row(row) for row in rows] for name, rows in vars(examples).items()}
-        return cls(
-            version=version.number,
-            tokens_estimated=tokenizer is None,
-            tokenizer=tokenizer,
-            examples=ExamplesOut(**some),
-            **figures,
         )
 
 
@@ -265,8 +193,8 @@ class DiffOut(BaseModel):
         examples = [
             ChangeOut(
                 id=each.row_id,
-                old=None if each.old is None else _row(each.old),
-                new=None if each.new is None else _row(each.new),
+                old=None if each.old is None else row_out(each.old),
+                new=None if each.new is None else row_out(each.new),
             )
             for each in found.examples
         ]
@@ -354,7 +282,7 @@ def _source(source: dict[str, Any]) -> SourceOut:
     return SourceOut(**source | {"broken": broken})
 
 
-def _row(row: DataRow) -> RowOut:
+def row_out(row: DataRow) -> RowOut:
     return RowOut(id=row.row_id, split=row.split, **_record(row.record))
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, problems
+from api.dataset_figures import StatisticsOut, StatsOut
 from api.dataset_shapes import (
     AppendOut,
     ColumnsIn,
@@ -25,8 +26,6 @@ from api.dataset_shapes import (
     RowsOut,
     SplitIn,
     SplitOut,
-    StatisticsOut,
-    StatsOut,
     VersionOut,
 )
 from api.deps import Bench, Id, Labeler, Trainer, Viewer

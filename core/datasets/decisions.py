@@ -19,7 +19,6 @@ from core.datasets.findings import (
     State,
     broken_uploads,
     counts_of,
-    gone,
     known,
     mark,
     newest_line,
@@ -29,6 +28,7 @@ from core.datasets.findings import (
     rules_of,
     state_of,
 )
+from core.datasets.lists import gone
 from core.datasets.store import FAILED, PASSED, UNCHECKED, Version
 from core.db.engine import relation
 from core.db.tables import dataset_quality_logs

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from core.datasets import store
+from core.datasets.lists import gone
 from core.datasets.store import Version
 from core.db.tables import dataset_quality_logs, users
 from core.db.text_tables import text_kept, training_dataset_versions, training_datasets
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, InvalidInput
 from core.quality.gate import Gate
 from core.quality.texts import gate
 from core.quality.texts.counting import tally
@@ -389,7 +390,3 @@ def row_ids(findings: pa.Table) -> list[int]:
 def known(kind: str) -> None:
     if kind not in KINDS:
         raise InvalidInput("There is no finding “{kind}”.", kind=kind[:50])
-
-
-def gone(dataset_id: int) -> NotFound:
-    return NotFound("There is no dataset {id}; it may have been deleted.", id=dataset_id)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core import audit, auth, storable
+from core import audit, auth
 from core.datasets import names
+from core.datasets.lists import Dataset, Page, chain, get, gone, listed, version, version_of, versions
 from core.datasets.rows import (
     FAILED,
     MAX_PAGE,
@@ -30,112 +30,22 @@ from core.datasets.rows import (
 from core.db.engine import next_ids
 from core.db.tables import users
 from core.db.text_tables import training_dataset_versions, training_datasets
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict
 from core.texts import differences
 from core.workbench import Workbench
 
 __all__ = [
     "FAILED", "MAX_PAGE", "MAX_ROWS", "PASSED", "STATUSES", "UNCHECKED",
-    "Dataset", "Page", "RowsPage", "Version", "add_version", "check_new", "check_split", "create", "delete",
-    "get", "listed", "page", "rename", "restore", "table", "version", "versions",
+    "Dataset", "Page", "RowsPage", "Version", "add_version", "chain", "check_new", "check_split", "create",
+    "delete", "get", "listed", "page", "rename", "restore", "table", "version", "versions",
 ]  # fmt: skip
 
 
 _D, _V = training_datasets.c, training_dataset_versions.c
 
 
-@dataclass(frozen=True)
-class Dataset:
-    id: int
-    name: str
-    description: str
-    shape: str
-    """One of core.texts.mapping.SHAPES."""
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None
-    newest: Version
-
-
-@dataclass(frozen=True)
-class Page:
-    items: list[Dataset]
-    total: int
-
-
 Also = Callable[[sa.Connection, Version], None]
 """More to do in the transaction that adds a version; what it raises leaves nothing behind."""
-
-
-def get(wb: Workbench, dataset_id: int, *, deleted: bool = False) -> Dataset:
-    """Raises NotFound where there is none or it was deleted; with `deleted`, deleted ones are found too."""
-    query = _datasets().where(_D.id == dataset_id)
-    if not deleted:
-        query = query.where(_D.deleted_at.is_(None))
-    with wb.db.read() as connection:
-        row = connection.execute(query).one_or_none()
-    if row is None:
-        raise _no_dataset(dataset_id)
-    return _dataset(row)
-
-
-def listed(
-    wb: Workbench,
-    *,
-    page: int = 1,
-    page_size: int = 20,
-    status: str | None = None,
-    search: str = "",
-    deleted: bool = False,
-) -> Page:
-    """Datasets, newest first: those whose newest version has this status, whose name or description
-    contains `search` in any case; with `deleted`, the deleted ones alone. Raises InvalidInput.
-    """
-    if status is not None and status not in STATUSES:
-        raise InvalidInput(
-            "The status “{status}” is not one of: {all}.", status=status, all=", ".join(STATUSES)
-        )
-    if page < 1 or not 1 <= page_size <= MAX_PAGE:
-        raise InvalidInput(
-            "Pages count from 1 and have 1 to {limit} datasets; ask for such a page.", limit=MAX_PAGE
-        )
-    query = _datasets().where(_D.deleted_at.is_not(None) if deleted else _D.deleted_at.is_(None))
-    if status is not None:
-        query = query.where(_V.status == status)
-    if word := storable.check("search", search.strip()):
-        query = query.where(
-            _D.name.icontains(word, autoescape=True) | _D.description.icontains(word, autoescape=True)
-        )
-    some = query.order_by(_D.id.desc()).offset((page - 1) * page_size).limit(page_size)
-    with wb.db.read() as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(query.subquery())).scalar_one()
-        return Page([_dataset(row) for row in connection.execute(some)], total)
-
-
-def versions(wb: Workbench, dataset_id: int) -> list[Version]:
-    """All of them, newest first. Raises NotFound."""
-    get(wb, dataset_id)
-    query = sa.select(training_dataset_versions).where(_V.dataset_id == dataset_id)
-    with wb.db.read() as connection:
-        return [_version(row) for row in connection.execute(query.order_by(_V.number.desc()))]
-
-
-def version(wb: Workbench, dataset_id: int, number: int | None = None) -> Version:
-    """By its number; None is the newest. Raises NotFound."""
-    newest = get(wb, dataset_id).newest
-    if number is None or number == newest.number:
-        return newest
-    query = sa.select(training_dataset_versions).where(_V.dataset_id == dataset_id, _V.number == number)
-    with wb.db.read() as connection:
-        row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFound(
-            "There is no version {number} of dataset {id}; the newest is {newest}.",
-            number=number,
-            id=dataset_id,
-            newest=newest.number,
-        )
-    return _version(row)
 
 
 def check_new(wb: Workbench, name: str, description: str = "") -> None:
@@ -156,7 +66,7 @@ def create(
     description: str = "",
     source: dict[str, Any] | None = None,
 ) -> Dataset:
-    """A new dataset whose first version has these rows. Raises InvalidInput, Conflict, NotAllowed."""
+    """A new dataset whose first version has these rows. Raises InvalidInput, TooLarge, Conflict, NotAllowed."""
     auth.require(actor, auth.LABELER)
     name, description = names.checked(name), names.checked_description(description)
     ready = made(wb, rows)
@@ -201,7 +111,7 @@ def add_version(
 
     `change` has its `kind` and what else is worth knowing; counts are added here. Where nothing differs
     from the parent, the parent is returned and no version is made.
-    Raises Conflict where `parent` is no longer the newest, NotFound, InvalidInput, NotAllowed.
+    Raises Conflict where `parent` is no longer the newest, NotFound, InvalidInput, TooLarge, NotAllowed.
     """
     auth.require(actor, auth.LABELER)
     old = _by_id(wb, dataset_id, parent)
@@ -326,46 +236,13 @@ def _insert(
     return version
 
 
-def _datasets() -> sa.Select[Any]:
-    """Each dataset beside its newest version."""
-    last = sa.select(_V.dataset_id, sa.func.max(_V.number).label("number")).group_by(_V.dataset_id).subquery()
-    return (
-        sa.select(
-            *(column.label(f"d_{column.name}") for column in training_datasets.columns),
-            *training_dataset_versions.columns,
-        )
-        .join(last, last.c.dataset_id == _D.id)
-        .join(
-            training_dataset_versions,
-            sa.and_(_V.dataset_id == last.c.dataset_id, _V.number == last.c.number),
-        )
-    )
-
-
-def _dataset(row: sa.Row[Any]) -> Dataset:
-    return Dataset(
-        row.d_id,
-        row.d_name,
-        row.d_description,
-        row.d_shape,
-        row.d_created_at,
-        row.d_updated_at,
-        row.d_deleted_at,
-        _version(row),
-    )
-
-
-def _version(row: sa.Row[Any]) -> Version:
-    return Version(**{name: getattr(row, name) for name in Version.__dataclass_fields__})
-
-
 def _by_id(wb: Workbench, dataset_id: int, version_id: int) -> Version:
     query = sa.select(training_dataset_versions).where(_V.id == version_id, _V.dataset_id == dataset_id)
     with wb.db.read() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise _no_dataset(dataset_id)
-    return _version(row)
+        raise gone(dataset_id)
+    return version_of(row)
 
 
 def _newest(connection: sa.Connection, dataset_id: int) -> sa.Row[Any, Any, Any]:
@@ -382,7 +259,7 @@ def _locked(connection: sa.Connection, dataset_id: int, *, deleted: bool = False
         query = query.with_for_update(key_share=True)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise _no_dataset(dataset_id)
+        raise gone(dataset_id)
     return row
 
 
@@ -400,7 +277,3 @@ def _overtaken(connection: sa.Connection, name: str, newest: sa.Row[Any, Any, An
         number=newest.number,
         person=person or "?",
     )
-
-
-def _no_dataset(dataset_id: int) -> NotFound:
-    return NotFound("There is no dataset {id}; it may have been deleted.", id=dataset_id)

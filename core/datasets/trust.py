@@ -161,11 +161,8 @@ def _languages(standing: Standing) -> Section:
 
 def _history(wb: Workbench, version: Version) -> Section:
     """How the version came about, from the upload on."""
-    known = {each.id: each for each in store.versions(wb, version.dataset_id)}
-    chain = [version]
-    while (parent := known.get(chain[-1].parent_id or 0)) is not None:
-        chain.append(parent)
-    files = [each.source["file"] for each in reversed(chain) if each.source]
+    chain = store.chain(wb, version)
+    files = [each.source["file"] for each in chain if each.source]
     kept = ("added", "removed", "changed", "resplit")
     return Section(
         "history",
@@ -178,13 +175,9 @@ def _history(wb: Workbench, version: Version) -> Section:
                 words.made_by(each),
                 *(f"{each.change.get(name, 0):,}" for name in kept),
             )
-            for each in reversed(chain)
+            for each in chain
         ),
-        {
-            "versions": [
-                {"number": each.number, "hash": each.hash, "change": each.change} for each in reversed(chain)
-            ]
-        },
+        {"versions": [{"number": each.number, "hash": each.hash, "change": each.change} for each in chain]},
     )
 
 

@@ -77,6 +77,21 @@ def test_from_the_first_check_to_pass(
     assert [each["action"] for each in log] == ["check", "edit", "fix", "fix", "keep", "check"]
     assert [each["version"] for each in log] == [4, 4, 3, 2, 1, 1]
 
+    stats = [guest.get(f"{base}/stats", params={"version": number}).json() for number in (1, 2, 4)]
+    assert [each["left_out"] for each in stats] == [2, 2, 2]  # of the upload, whatever a fix made of it
+    assert (stats[0]["found"]["findings"], stats[0]["found"]["called_fine"]) == ({"email": 1, "copy": 1}, {})
+    assert stats[0]["found"]["rates"] == {
+        "alignment": None, "duplicates": 1 / 6, "language": 1, "personal": 1 / 6, "unreadable": 0, "leakage": 0,
+    }  # fmt: skip
+    assert stats[1]["found"] is None
+    last = stats[2]["found"]
+    assert (last["passed"], last["score"], last["stale"], last["rates"]["duplicates"]) == (
+        True,
+        100,
+        False,
+        0,
+    )
+
     refused(me.post(f"{base}/rows/5/unmask"), 403)
     assert ADDRESS in client(admin).post(f"{base}/rows/5/unmask").json()["texts"]["output"]
     reports = [
@@ -93,6 +108,11 @@ def test_from_the_first_check_to_pass(
         "rows", "gate", "personal", "copies", "leaks", "others", "language", "history", "decisions",
     ]  # fmt: skip
     assert first["sections"][2]["figures"]["open"]["email"] == 1
+    [history] = [each for each in last["sections"] if each["name"] == "history"]
+    assert [row[1] for row in history["rows"]] == [
+        "taken in", "personal data masked", "copies removed", "a row corrected",
+    ]  # fmt: skip
+    assert all(row[1] in reports[3].text for row in history["rows"])
     assert any("not split" in sentence for sentence in last["not_checked"])
     # Versions from before the mask still show the address.
     for path in ("rows?version=1", "statistics?version=1", "diff?a=1&b=4"):

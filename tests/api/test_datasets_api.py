@@ -75,9 +75,10 @@ def test_a_file_becomes_a_dataset_and_goes_its_way(
 
     assert people.get(f"{BASE}?search=FAQ&status=unchecked").json()["total"] == 1
     assert people.get(f"{BASE}?status=passed").json()["items"] == []
-    assert people.patch(one, json={"name": "Renamed"}).json()["name"] == "Renamed"
-    assert "empty" in refused(people.patch(one, json={"name": " "}), 422)
-    refused(people.patch(one, json={"shape": "chat"}), 422)
+    renamed = people.patch(one, json={"name": "Renamed"}).json()
+    assert (renamed["name"], renamed["description"]) == ("Renamed", "Questions")
+    described = people.patch(one, json={"description": "From the shop"}).json()
+    assert (described["name"], described["description"]) == ("Renamed", "From the shop")
     refused(people.delete(one), 403)
     assert client(trainer).delete(one).json()["deleted_at"]
     assert "no dataset" in refused(people.get(one), 404)
@@ -236,6 +237,19 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     assert "“columns” is not JSON like" in refused(sent(people, table(3), columns="{"), 422)
     no_column = {"shape": "alpaca", "of": {"instruction": "instruction", "output": "nope"}}
     assert "no column “nope”" in refused(sent(people, table(3), "b.csv", columns=no_column), 422)
+    second = sent(people, table(3), "other.csv").json()
+    for body, status, says in (
+        ({"name": " "}, 422, "name is empty"),
+        ({"name": "x" * 201}, 422, "has 201 characters"),
+        ({"name": "a\nb"}, 422, "line break"),
+        ({"description": "x" * 10_001}, 422, "has 10001 characters"),
+        ({"name": "Faq"}, 409, "named “Faq” already"),
+        ({"shape": "chat"}, 422, "shape"),
+    ):
+        assert says in refused(people.patch(f"{BASE}/{second['id']}", json=body), status)
+    refused(client(viewer).patch(one, json={"name": "mine"}), 403)
+    assert "no dataset" in refused(people.patch(f"{BASE}/999", json={"name": "x"}), 404)
+    assert people.get(f"{BASE}/{second['id']}").json()["name"] == "other"
     other = {"shape": "parallel", "of": {"source": "instruction", "target": "output"}}
     assert "holds alpaca" in refused(
         sent(people, table(3), "b.csv", f"/{made['id']}/append", columns=other), 422
@@ -260,4 +274,17 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     assert "one of" in refused(people.get(f"{BASE}?status=good"), 422)
     refused(people.get(f"{one}/rows?page=0"), 422)
     refused(people.get(f"{BASE}/999/rows"), 404)
-    assert people.get(BASE).json()["total"] == 1
+    assert people.get(BASE).json()["total"] == 2
+
+
+def test_rows_that_would_not_fit_into_memory_are_refused(
+    client: Client, labeler: auth.User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = client(labeler)
+    made = sent(people, table(6_000)).json()
+    monkeypatch.setattr("core.datasets.rows.MAX_BYTES", MIB)
+    says = "The rows take more than 1 MB of memory, and a dataset may take no more; divide it or leave some."
+    assert refused(sent(people, table(12_000), "large.csv"), 413) == says
+    assert refused(sent(people, table(6_000), "more.csv", f"/{made['id']}/append"), 413) == says
+    assert [(each["rows"], each["version"]) for each in people.get(BASE).json()["items"]] == [(6_000, 1)]
+    assert sent(people, table(10), "more.csv", f"/{made['id']}/append").json()["version"]["rows"] == 6_010
