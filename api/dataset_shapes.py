@@ -223,6 +223,19 @@ class SplitOut(BaseModel):
         return cls(**vars(report) | {"ratios": list(report.ratios), "version": version})
 
 
+class SplitJobOut(BaseModel):
+    """Of a dataset so large that a job splits it."""
+
+    running: bool
+    progress: float
+    error: dict[str, Any] | None
+    """Why the newest split failed, if it did."""
+    version_id: int | None
+    """Of the version that the newest split made."""
+    torn: int
+    """Rows that the newest split left without one, since their copies lie in two splits already."""
+
+
 class PreviewOut(BaseModel):
     format: str
     encoding: str

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import IO, Annotated, TypeVar
 from urllib.parse import quote
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -25,12 +25,13 @@ from api.dataset_shapes import (
     PreviewOut,
     RowsOut,
     SplitIn,
+    SplitJobOut,
     SplitOut,
     VersionOut,
 )
 from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.router import Router
-from core.datasets import access, diff, exports, splitting, statistics, store, uploads
+from core.datasets import access, diff, exports, split_jobs, splitting, statistics, store, uploads
 from core.errors import InvalidInput
 from core.texts import formats, writing
 from core.texts.mapping import Columns
@@ -202,14 +203,40 @@ async def append_rows(request: Request, wb: Bench, user: Labeler, dataset_id: Id
     return await _with_file(request, wb, work)
 
 
-@router.post("/{dataset_id}/split")
+@router.post("/{dataset_id}/split", responses={202: {"description": "A job splits it", "model": SplitJobOut}})
 def split_dataset(
-    request: Request, wb: Bench, user: Labeler, dataset_id: Id, body: SplitIn | None = None
-) -> SplitOut:
-    """Deal the rows that have no split; those that have one keep it, and copies stay on one side."""
+    request: Request,
+    response: Response,
+    wb: Bench,
+    user: Labeler,
+    dataset_id: Id,
+    body: SplitIn | None = None,
+) -> SplitOut | SplitJobOut:
+    """Deal the rows that have no split; those that have one keep it, and copies stay on one side.
+
+    Beyond 100,000 rows a job does it: the answer is 202, and `GET` says how far it is.
+    """
     problems.speak(request)
     wanted = body or SplitIn()
+    if splitting.takes_long(store.version(wb, dataset_id)):
+        split_jobs.start(wb, user, dataset_id, ratios=wanted.ratios, seed=wanted.seed)
+        response.status_code = 202
+        return SplitJobOut(**vars(split_jobs.state(wb, dataset_id)))
     return SplitOut.of(wb, splitting.split(wb, user, dataset_id, ratios=wanted.ratios, seed=wanted.seed))
+
+
+@router.get("/{dataset_id}/split")
+def get_split(wb: Bench, user: Viewer, dataset_id: Id) -> SplitJobOut:
+    """How far the job is that splits a large dataset, and what became of the last one."""
+    store.get(wb, dataset_id)
+    return SplitJobOut(**vars(split_jobs.state(wb, dataset_id)))
+
+
+@router.post("/{dataset_id}/split/cancel")
+def cancel_split(wb: Bench, user: Labeler, dataset_id: Id) -> SplitJobOut:
+    """Stop the job; no row is dealt then."""
+    split_jobs.cancel(wb, user, dataset_id)
+    return SplitJobOut(**vars(split_jobs.state(wb, dataset_id)))
 
 
 @router.post("/{dataset_id}/preprocess", response_class=StreamingResponse, summary="Convert and download")

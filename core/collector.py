@@ -24,6 +24,7 @@ from core import events, registry, runs, serving, suggestion_jobs
 from core.ab import trials
 from core.aliases import Aliases
 from core.datasets import check_jobs as text_checks
+from core.datasets import split_jobs as text_splits
 from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
 from core.events import ENDED, Event, Status, Type
@@ -112,6 +113,7 @@ class Collector:
             suggestion_jobs.tend(self.wb)
             check_jobs.tend(self.wb)
             self._aside("text checks", lambda: text_checks.tend(self.wb))  # counts all findings anew
+            text_splits.tend(self.wb)
             serving.sync(self.wb)
             self._aside("aliases", self._aliases.turn)
         if time.monotonic() - self._guarded >= GUARD_SECONDS:

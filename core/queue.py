@@ -26,8 +26,9 @@ OTHER_ENTRIES = {
     "suggest": "jobs.suggest.run",
     "check": "jobs.check.run",
     "text-check": "jobs.check_texts.run",
+    "text-split": "jobs.split_texts.run",
 }
-LIGHT_KINDS = frozenset({"check", "text-check"})
+LIGHT_KINDS = frozenset({"check", "text-check", "text-split"})
 """Kinds of jobs that need neither a model nor an accelerator."""
 NO_TIMEOUT = -1
 """Trainings take as long as they take; RQ's default would end them after 180 s."""

@@ -18,7 +18,7 @@ DONE: sa.ColumnElement[str | None] = sa.type_coerce(
 """What became of a result: applied, superseded or failed; NULL until then."""
 
 
-SUBJECT = {"text-check": "dataset_id"}
+SUBJECT = {"text-check": "dataset_id", "text-split": "dataset_id"}
 """The column that says what a kind of job is about, where that is no theme."""
 
 

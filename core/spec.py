@@ -111,12 +111,28 @@ class TextCheckSpec(_Frozen):
     created_by: str
 
 
-JobSpec = RunSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec
+class TextSplitSpec(_Frozen):
+    """One job that splits a version of a text dataset."""
+
+    run_id: int
+    kind: Literal["text-split"]
+    dataset_id: int
+    version_id: int
+    rows: str  # key in the file store, see core.texts.rowfile
+    ratios: tuple[float, float, float]
+    seed: int
+    likeness: float  # from which on two rows are copies, 0–1
+    code: CodeVersion | None
+    created_by: str
+
+
+JobSpec = RunSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec
 _KINDS: Mapping[str, type[JobSpec]] = {
     "preflight": PreflightSpec,
     "suggest": SuggestSpec,
     "check": CheckSpec,
     "text-check": TextCheckSpec,
+    "text-split": TextSplitSpec,
 }
 
 

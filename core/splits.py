@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from core.errors import InvalidInput
 from core.images import SPLITS
 from core.quality import frozen, intake
 from core.quality.twins import bonds_of
+from core.shares import shares_of, shuffled
 from core.workbench import Workbench
 
 RATIOS = (0.70, 0.15, 0.15)
@@ -121,7 +121,7 @@ def split(
         dealt = _deal_groups(whole, have, open_shares, seed)
         for label, images in fresh.items():
             plan = shares_of(len(images), have.get(label, {}), open_shares, f"{seed}:{label}")
-            order = iter(sorted(images, key=lambda image: _shuffle(seed, image[0])))
+            order = iter(sorted(images, key=lambda image: shuffled(seed, image[0])))
             for name in SPLITS:
                 dealt[name] += [next(order)[1] for _ in range(plan[name])]
         if (
@@ -172,7 +172,7 @@ def _deal_groups(
     dealt: dict[str, list[int]] = {name: [] for name in SPLITS}
     waiting = [group for group in groups if group.members]
     # Large groups first: small ones then even out what these left.
-    waiting.sort(key=lambda group: (-len(group.members), _shuffle(seed, min(group.members)[0])))
+    waiting.sort(key=lambda group: (-len(group.members), shuffled(seed, min(group.members)[0])))
     totals = {label: sum(counts.values()) for label, counts in have.items()}
     for group in waiting:
         for _, _, label in group.members:
@@ -214,7 +214,7 @@ def _valid_from_train(
     moved: list[int] = []
     for label, images in learning.items():
         plan = shares_of(len(images), {}, _without_test(shares), f"{seed}:{label}")
-        order = sorted(images, key=lambda image: _shuffle(seed, image[0]))
+        order = sorted(images, key=lambda image: shuffled(seed, image[0]))
         moved += [image_id for _, image_id in order[: plan["valid"]]]
     return moved
 
@@ -234,41 +234,6 @@ def check_ratios(ratios: Sequence[float]) -> tuple[float, float, float]:
     if ratios[0] == 0:
         raise InvalidInput("The share of train is 0, so there would be nothing to learn from; raise it.")
     return ratios[0], ratios[1], ratios[2]
-
-
-def shares_of(fresh: int, have: Mapping[str, int], ratios: Sequence[float], tie_break: str) -> dict[str, int]:
-    """How many of one label's `fresh` images go to each split, given how many each has.
-
-    Largest remainder towards the ratios of all images, old and new; a tie is decided by a
-    hash of `tie_break`, so that over many labels no split gains.
-    """
-    total = fresh + sum(have.values())
-    lacking = [max(0.0, r * total - have.get(s, 0)) for s, r in zip(SPLITS, ratios, strict=True)]
-    scale = fresh / sum(lacking) if sum(lacking) > 0 else 0.0
-    exact = [x * scale for x in lacking]
-    # A hair is added so that 2.9999999 counts as the 3 it stands for.
-    plan = [int(x + 1e-9) for x in exact]
-    order = sorted(range(3), key=lambda i: (round(plan[i] - exact[i], 9), _shuffle(i, tie_break)))
-    for i in order[: fresh - sum(plan)]:
-        plan[i] += 1
-    if total >= 3:
-        _fill_empty(plan, have, ratios)
-    return dict(zip(SPLITS, plan, strict=True))
-
-
-def _fill_empty(plan: list[int], have: Mapping[str, int], ratios: Sequence[float]) -> None:
-    """Move one image to each split that has a share but nothing, from the one with most to spare."""
-    for i, name in enumerate(SPLITS):
-        if ratios[i] == 0 or plan[i] + have.get(name, 0) > 0:
-            continue
-        giver = max(range(3), key=lambda j: (plan[j] > 0, plan[j] + have.get(SPLITS[j], 0), -j))
-        if plan[giver] > 0 and plan[giver] + have.get(SPLITS[giver], 0) > 1:
-            plan[giver] -= 1
-            plan[i] += 1
-
-
-def _shuffle(seed: int, text: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
 
 
 SET_SPLIT = sa.text(

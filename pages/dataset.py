@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth, splits, workbench
-from core.datasets import access, exports, splitting, store, uploads
+from core.datasets import access, exports, split_jobs, splitting, store, uploads
 from core.datasets import names as naming
 from core.errors import NotFound
 from core.i18n import gettext as _
@@ -82,20 +82,53 @@ def split() -> None:
         )
         if st.form_submit_button(_("Split"), type="primary"):
             with frame.refusals():
-                done = splitting.split(
-                    wb, me, dataset.id, ratios=[share / 100 for share in shares], seed=seed
-                )
+                ratios = [share / 100 for share in shares]
+                if splitting.takes_long(dataset.newest):
+                    split_jobs.start(wb, me, dataset.id, ratios=ratios, seed=seed)
+                    st.rerun()
+                done = splitting.split(wb, me, dataset.id, ratios=ratios, seed=seed)
                 text_upload.check(wb, me, dataset.id)
                 if not done.torn:
                     frame.go("dataset.py", dataset=dataset.id, part="rows")
-                st.warning(
-                    ngettext(
-                        "One row was left out: what belongs with it lies on two sides already. Repair the leak first.",
-                        "{n} rows were left out: what belongs with them lies on two sides already. Repair the leaks "
-                        "first.",
-                        done.torn,
-                    ).format(n=f"{done.torn:,}")
-                )
+                left_out(done.torn)
+
+
+def left_out(torn: int) -> None:
+    """Rows that a split could not deal."""
+    st.warning(
+        ngettext(
+            "One row was left out: what belongs with it lies on two sides already. Repair the leak first.",
+            "{n} rows were left out: what belongs with them lies on two sides already. Repair the leaks "
+            "first.",
+            torn,
+        ).format(n=f"{torn:,}")
+    )
+
+
+@frame.fragment(run_every=2)
+def splitting_now() -> None:
+    """The split of a large dataset, which runs as a job."""
+    state = split_jobs.state(wb, dataset.id)
+    ended = st.session_state.get("was-splitting") == dataset.id and not state.running
+    if state.running:
+        st.session_state["was-splitting"] = dataset.id
+        with st.container(horizontal=True, vertical_alignment="center", key="split-bar"):
+            st.progress(state.progress, text=_("The rows are being split …"))
+            if may_edit and st.button(
+                _("Stop"), key="stop-split", help=_("No row is dealt then; split again whenever you like.")
+            ):
+                with frame.refusals():
+                    split_jobs.cancel(wb, me, dataset.id)
+        return
+    if ended and not frame.dialog_is_open():
+        del st.session_state["was-splitting"]
+        if state.version_id is not None:
+            text_upload.check(wb, me, dataset.id)
+        st.rerun()
+    if state.error:
+        st.warning(frame.escape(f"{state.error['message']} {state.error['next_step']}"))
+    elif state.torn and state.version_id == dataset.newest.id:
+        left_out(state.torn)
 
 
 @frame.dialog(_("Download"))
@@ -186,7 +219,12 @@ def head() -> None:
         if may_edit and newest:
             if st.button(_("Add rows"), key="add-rows", help=_("From another file of the same kind.")):
                 add_rows()
-            if st.button(_("Split"), key="split-dataset", help=_("Into training, validation and test.")):
+            if st.button(
+                _("Split"),
+                key="split-dataset",
+                help=_("Into training, validation and test."),
+                disabled=split_jobs.state(wb, dataset.id).running,
+            ):
                 split()
         text_quality.report(dataset, version)
         if may_edit:
@@ -205,6 +243,8 @@ def head() -> None:
 
 
 head()
+if newest:
+    splitting_now()
 part = frame.choice("part", PARTS, _("Part"), default="quality", hide_label=True)
 if part != "versions":
     with frame.refusals(end=True):

@@ -118,17 +118,27 @@ def check_size(size: int) -> None:
 class Made:
     """Rows on their way into a version, stored as a file already."""
 
-    rows: pa.Table
+    row_count: int
     hash: str
     path: str
     splits: dict[str, int]
     statistics: dict[str, Any]
 
 
-def made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> Made:
-    """All that a version takes time for, so that it is done before its transaction; nothing is stored twice.
+def ordered(rows: pa.Table) -> pa.Table:
+    """By row id, as the file of a version has them."""
+    assert rows.schema.equals(rowfile.SCHEMA)
+    ids = np.asarray(rows["row_id"].to_numpy(), np.int64)
+    if (np.diff(ids) <= 0).any():
+        rows = rows.take(np.argsort(ids))
+        assert (np.diff(np.sort(ids)) > 0).all(), "two rows have one id"
+    return rows
 
-    Raises InvalidInput, TooLarge, Unavailable.
+
+def made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> Made:
+    """All that a version of these rows, `ordered`, takes time for, so that it is done before its transaction.
+
+    Nothing is stored twice. Raises InvalidInput, TooLarge, Unavailable.
     """
     check_size(rows.nbytes)
     if not 1 <= len(rows) <= MAX_ROWS:
@@ -137,21 +147,15 @@ def made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> Made:
             limit=MAX_ROWS,
             n=len(rows),
         )
-    assert rows.schema.equals(rowfile.SCHEMA)
-    ids = np.asarray(rows["row_id"].to_numpy(), np.int64)
-    if (np.diff(ids) <= 0).any():
-        rows = rows.take(np.argsort(ids))
-        ids = np.sort(ids)
-        assert (np.diff(ids) > 0).all(), "two rows have one id"
     digest = rowfile.table_hash(rows)
     if parent is not None and digest == parent.hash:
-        return Made(rows, digest, parent.path, parent.splits, parent.statistics)
+        return Made(len(rows), digest, parent.path, parent.splits, parent.statistics)
     used = parent.statistics["next_row"] if parent else 1
     figures = statistics.of(rows, Counter(wb.settings.tokenizer))
     return Made(
-        rows,
+        len(rows),
         digest,
         wb.files.put(rowfile.packed(rows), "texts", "parquet"),
         statistics.splits(rows),
-        figures | {"next_row": max(used, int(ids[-1]) + 1)},
+        figures | {"next_row": max(used, int(rows["row_id"][-1].as_py()) + 1)},
     )

@@ -1,40 +1,22 @@
-"""Stored. Deals the rows of a text dataset to train, valid and test; what was dealt once stays where it is.
-
-Rows that say nearly the same, and rows that ask the same, belong together: on two sides a model would
-be tested on what it has learnt.
-"""
+"""Stored. Splits a text dataset: at once, or, where that takes long, in a job (core.datasets.split_jobs)."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from core import auth
 from core.datasets import findings, store
-from core.datasets.store import Version
+from core.datasets.store import Also, Made, Version
 from core.errors import InvalidInput
-from core.quality.texts import copies, leakage
-from core.quality.texts.leakage import LEAST_TOKENS
-from core.quality.texts.shingles import shingled
-from core.splits import MAX_SEED, RATIOS, SEED, check_ratios, shares_of
-from core.texts import rowfile, rowpages
-from core.texts.rowfile import SPLITS
+from core.quality.texts import dealing
+from core.quality.texts.dealing import Dealt
+from core.shares import SPLITS
+from core.splits import MAX_SEED, RATIOS, SEED, check_ratios
 from core.workbench import Workbench
 
-RUNS = 10_000_000
-"""Runs of words that are compared at most."""
-TEMPLATE = 0.05
-"""A question, or a run of words, in a larger share of the rows is a template and ties nothing together."""
-
-Numbers = NDArray[np.int64]
+LARGE = 100_000
+"""Rows beyond which a split takes more than some seconds, and memory that the app has not to spare."""
 
 
 @dataclass(frozen=True)
@@ -67,153 +49,57 @@ def split(
     Raises InvalidInput, NotFound, NotAllowed, and Conflict where another version is made meanwhile.
     """
     auth.require(actor, auth.LABELER)
+    shares = checked(ratios, seed)
+    parent = store.version(wb, dataset_id)
+    if not waiting(parent):
+        return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), parent.row_count, 0, 0)
+    likeness = findings.rules(wb, dataset_id).likeness
+    dealt = dealing.deal(wb.files, parent.path, shares, seed, likeness)
+    version = adopt(wb, actor, parent, shares, seed, dealt)
+    return SplitReport(version, shares, seed, dealt.dealt, dealt.kept, dealt.together, dealt.torn)
+
+
+def checked(ratios: Sequence[float], seed: int) -> tuple[float, float, float]:
+    """The shares of a split. Raises InvalidInput for shares or a seed that are none."""
     shares = check_ratios(ratios)
     if not 0 <= seed <= MAX_SEED:
         raise InvalidInput(
             "The seed is {seed}; set it to a whole number from 0 to {high}.", seed=seed, high=MAX_SEED
         )
-    parent = store.version(wb, dataset_id)
-    before = _codes(store.table(wb, parent, ["split"]))
-    fresh = before < 0
-    if not fresh.any():
-        return SplitReport(parent, shares, seed, dict.fromkeys(SPLITS, 0), len(before), 0, 0)
-    likeness = findings.rules(wb, dataset_id).likeness
-    groups = _groups(wb.files.local_path(parent.path), likeness)
-    hashes: Any = store.table(wb, parent, ["hash"])["hash"].to_pylist()
-    after, together, torn = _deal(before, groups, hashes, shares, seed)
-    counts = np.bincount(after[fresh & (after >= 0)], minlength=len(SPLITS)).tolist()
-    dealt = dict(zip(SPLITS, counts, strict=True))
-    place = rowfile.SCHEMA.get_field_index("split")
-    names = np.array([*SPLITS, None], object)[after]  # −1 is the last one
-    rows = store.table(wb, parent).set_column(
-        place, rowfile.SCHEMA.field(place), pa.array(names, pa.string())
-    )
-    change = {"kind": "split", "ratios": list(shares), "seed": seed, "dealt": dealt, "torn": torn}
-    version = store.add_version(wb, actor, dataset_id, rows, change, parent=parent.id)
-    return SplitReport(version, shares, seed, dealt, int((~fresh).sum()), together, torn)
+    return shares
 
 
-def _codes(rows: pa.Table) -> Numbers:
-    """For each row the index of its split, −1 where it has none."""
-    places: Any = pc.index_in(rows["split"], pa.array(SPLITS))
-    return np.asarray(places.fill_null(-1).to_numpy(), np.int64)
+def waiting(version: Version) -> int:
+    """Rows that have no split yet."""
+    return version.splits.get("", 0)
 
 
-def _groups(path: Path, likeness: float) -> list[Numbers]:
-    """Indexes of rows that belong together, each group ascending, two rows and more.
+def takes_long(version: Version) -> bool:
+    """True where a job (core.datasets.split_jobs) should split it, so that nobody waits."""
+    return version.row_count > LARGE and waiting(version) > 0
 
-    Copies as the check of copies finds them, rows that ask the same, and rows that share a run of words with
-    what another asks, which the check of leaks would find on two sides.
+
+def adopt(
+    wb: Workbench,
+    actor: auth.User,
+    parent: Version,
+    ratios: Sequence[float],
+    seed: int,
+    dealt: Dealt,
+    also: Also = lambda connection, version: None,
+) -> Version:
+    """The version that a split of `parent` makes; `parent` where every row was left out.
+
+    `also` is done in the same transaction.
+    Raises Conflict where another version was made meanwhile, NotFound, NotAllowed.
     """
-    said: list[str] = []
-    equal: list[Numbers] = []
-    tokens: list[Numbers] = []
-    runs: list[Numbers] = []
-    owners: list[Numbers] = []
-    for table in rowpages.groups(path):
-        records = [row.record for row in rowfile.rows_of(table)]
-        asked = [leakage.asked(record) for record in records]
-        made = shingled(asked)
-        equal.append(made.whole.view(np.int64))
-        tokens.append(made.tokens)
-        made = shingled(asked, leakage.WORDS, leakage.CHARACTERS)
-        runs.append(made.hashes.view(np.int64))
-        owners.append(len(said) + np.repeat(np.arange(len(asked)), np.diff(made.offsets)))
-        said += [record.whole() for record in records]
-    tree = np.arange(len(said))
-    for group in copies.near_clusters(said, likeness):
-        tree[list(group)] = group[0]
-    long_enough = np.flatnonzero(np.concatenate(tokens) >= LEAST_TOKENS)
-    most = max(2, TEMPLATE * len(said))
-    members, keys = _shared(long_enough, np.concatenate(equal)[long_enough], most)
-    of_runs = _shared(*_thinned(np.concatenate(owners), np.concatenate(runs)), most)
-    return _components(
-        tree,
-        np.concatenate([members, of_runs[0]]),
-        np.concatenate([keys, of_runs[1] + len(said)]),  # two kinds of keys that never meet
-    )
-
-
-def _thinned(owners: Numbers, runs: Numbers) -> tuple[Numbers, Numbers]:
-    """At most about RUNS of them, chosen by their hash: rows that share a passage still share some."""
-    step = -(-len(runs) // RUNS)
-    chosen = runs % step == 0 if step > 1 else np.ones(len(runs), bool)
-    return owners[chosen], runs[chosen]
-
-
-def _shared(members: Numbers, keys: Numbers, most: float) -> tuple[Numbers, Numbers]:
-    """Those whose key is another's too, but not a template's; keys become numbers below their count."""
-    pairs = np.unique(np.stack([keys, members]), axis=1)
-    _, which, sizes = np.unique(pairs[0], return_inverse=True, return_counts=True)
-    bound = (sizes[which] > 1) & (sizes[which] <= most)
-    return pairs[1][bound], which[bound]
-
-
-def _components(tree: Numbers, members: Numbers, keys: Numbers) -> list[Numbers]:
-    """Rows joined by `tree` (each row's first copy) and by equal `keys` of `members`."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(tree)
-    _, first = np.unique(keys, return_index=True)
-    left = np.concatenate([np.arange(n), members])
-    right = np.concatenate([tree, members[first[np.searchsorted(keys[first], keys)]]])
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
-    _, found = connected_components(graph, directed=False)
-    order = np.argsort(found, kind="stable")
-    cuts = np.flatnonzero(np.diff(found[order])) + 1
-    return [group for group in np.split(order, cuts) if len(group) > 1]
-
-
-def _deal(
-    before: Numbers, groups: Iterable[Numbers], hashes: list[str], shares: Sequence[float], seed: int
-) -> tuple[Numbers, int, int]:
-    """(split of each row, rows dealt as groups, rows that belong to two splits)."""
-    after = before.copy()
-    counts = np.bincount(before[before >= 0], minlength=len(SPLITS)).astype(np.int64)
-    single = before < 0
-    torn = together = 0
-    whole: list[Numbers] = []
-    for group in groups:
-        new = group[before[group] < 0]
-        sides = np.unique(before[group][before[group] >= 0])
-        single[new] = False
-        if len(sides) == 0:
-            whole.append(group)
-        elif len(sides) == 1:
-            after[new] = sides[0]
-            counts[sides[0]] += len(new)
-            together += len(new)
-        else:
-            torn += len(new)
-    # Large groups first: small ones then even out what these left.
-    drawn = {int(group[0]): min(_shuffled(seed, hashes[row]) for row in group.tolist()) for group in whole}
-    whole.sort(key=lambda group: (-len(group), drawn[int(group[0])]))
-    wanted = np.array(shares) * (len(before) - torn)
-    for group in whole:
-        side = _side(wanted - counts, len(group), drawn[int(group[0])])
-        after[group] = side
-        counts[side] += len(group)
-        together += len(group)
-    alone = sorted(np.flatnonzero(single).tolist(), key=lambda row: (_shuffled(seed, hashes[row]), row))
-    have = dict(zip(SPLITS, counts.tolist(), strict=True))
-    plan = shares_of(len(alone), have, shares, f"{seed}")
-    first = 0
-    for side, name in enumerate(SPLITS):
-        after[alone[first : first + plan[name]]] = side
-        first += plan[name]
-    return after, together, torn
-
-
-def _side(lacking: NDArray[np.float64], size: int, drawn: bytes) -> int:
-    """Where a group goes: drawn by what the sides lack among those that it fits in, so that each side gets some."""
-    fitting = np.where(lacking >= size, lacking, 0.0)
-    if not fitting.any():
-        return int(lacking.argmax())
-    chance = int.from_bytes(drawn[-6:]) / 256**6
-    up_to = np.cumsum(fitting)
-    return int(np.searchsorted(up_to, chance * up_to[-1], side="right"))
-
-
-def _shuffled(seed: int, text: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{text}".encode()).digest()
+    if dealt.hash == parent.hash:
+        wb.db.write(lambda connection: also(connection, parent))
+        return parent
+    # What rows say, and so their statistics, stays.
+    made = Made(parent.row_count, dealt.hash, dealt.path, dealt.splits, parent.statistics)
+    change = {
+        "kind": "split", "ratios": list(ratios), "seed": seed, "dealt": dealt.dealt, "torn": dealt.torn,
+        "added": 0, "removed": 0, "changed": 0, "resplit": sum(dealt.dealt.values()),
+    }  # fmt: skip
+    return store.adopt(wb, actor, parent.dataset_id, made, change, parent=parent.id, also=also)

@@ -24,6 +24,7 @@ from core.datasets.rows import (
     Version,
     check_split,
     made,
+    ordered,
     page,
     table,
 )
@@ -36,8 +37,8 @@ from core.workbench import Workbench
 
 __all__ = [
     "FAILED", "MAX_PAGE", "MAX_ROWS", "PASSED", "STATUSES", "UNCHECKED",
-    "Dataset", "Page", "RowsPage", "Version", "add_version", "chain", "check_new", "check_split", "create",
-    "delete", "get", "listed", "page", "rename", "restore", "table", "version", "versions",
+    "Also", "Dataset", "Made", "Page", "RowsPage", "Version", "add_version", "adopt", "chain", "check_new", "check_split",
+    "create", "delete", "get", "listed", "page", "rename", "restore", "table", "version", "versions",
 ]  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def create(
     """A new dataset whose first version has these rows. Raises InvalidInput, TooLarge, Conflict, NotAllowed."""
     auth.require(actor, auth.LABELER)
     name, description = names.checked(name), names.checked_description(description)
-    ready = made(wb, rows)
+    ready = made(wb, ordered(rows))
     change = {"kind": "upload", "added": len(rows), "removed": 0, "changed": 0, "resplit": 0}
 
     def work(connection: sa.Connection) -> int:
@@ -115,11 +116,31 @@ def add_version(
     """
     auth.require(actor, auth.LABELER)
     old = _by_id(wb, dataset_id, parent)
+    rows = ordered(rows)
     ready = made(wb, rows, old)
     if ready.hash == old.hash:
         return old
     before = table(wb, old, differences.COLUMNS)
-    change = change | differences.compare(before, ready.rows.select(differences.COLUMNS)).counts
+    change = change | differences.compare(before, rows.select(differences.COLUMNS)).counts
+    return adopt(wb, actor, dataset_id, ready, change, parent=parent, source=source, also=also)
+
+
+def adopt(
+    wb: Workbench,
+    actor: auth.User,
+    dataset_id: int,
+    ready: Made,
+    change: dict[str, Any],
+    *,
+    parent: int,
+    source: dict[str, Any] | None = None,
+    also: Also | None = None,
+) -> Version:
+    """A version whose file is there already; `change` has the counts of core.texts.differences, too.
+
+    Raises Conflict where `parent` is no longer the newest, NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.LABELER)
 
     def work(connection: sa.Connection) -> Version:
         dataset = _locked(connection, dataset_id)
@@ -220,7 +241,7 @@ def _insert(
         dataset_id,
         number,
         parent,
-        len(ready.rows),
+        ready.row_count,
         ready.path,
         ready.hash,
         source,

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from core.shares import SPLITS
 from core.texts.records import Record, Turn
 
-SPLITS = ("train", "valid", "test")
 GROUP_ROWS = 10_000
 """Rows of one row group: what a page of a table has to read."""
 

@@ -1,7 +1,8 @@
-"""Pure. Some rows of a row file (core.texts.rowfile), without reading all of it."""
+"""Pure. Some rows of a row file (core.texts.rowfile), or all with other splits, without all of it in memory."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from core.texts import rowfile
 from core.texts.rowfile import DataRow, rows_of
 
 NO_SPLIT = "none"
@@ -61,6 +63,25 @@ def take(path: Path, places: Places) -> list[DataRow]:
                 found += rows_of(file.read_row_group(group).take(here))
             first += size
     return found
+
+
+def resplit(path: Path, splits: NDArray[np.object_]) -> tuple[bytes, str]:
+    """The file with these splits, row by row, and what `core.texts.rowfile.table_hash` says of it.
+
+    No more than one row group of texts is in memory.
+    """
+    place = rowfile.SCHEMA.get_field_index("split")
+    out = io.BytesIO()
+    first = 0
+    with pq.ParquetWriter(out, rowfile.SCHEMA, compression="zstd") as writer:
+        for rows in groups(path):
+            some = pa.array(splits[first : first + len(rows)], pa.string())
+            writer.write_table(rows.set_column(place, rowfile.SCHEMA.field(place), some), rowfile.GROUP_ROWS)
+            first += len(rows)
+    told = pq.read_table(path, columns=["row_id", "hash"]).append_column(
+        "split", pa.array(splits, pa.string())
+    )
+    return out.getvalue(), rowfile.table_hash(told)
 
 
 def _is(splits: Any, split: str) -> Any:

@@ -288,3 +288,21 @@ def test_rows_that_would_not_fit_into_memory_are_refused(
     assert refused(sent(people, table(6_000), "more.csv", f"/{made['id']}/append"), 413) == says
     assert [(each["rows"], each["version"]) for each in people.get(BASE).json()["items"]] == [(6_000, 1)]
     assert sent(people, table(10), "more.csv", f"/{made['id']}/append").json()["version"]["rows"] == 6_010
+
+
+def test_a_large_dataset_is_split_by_a_job(
+    client: Client, labeler: auth.User, viewer: auth.User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.datasets.splitting.LARGE", 10)
+    people = client(labeler)
+    one = f"{BASE}/{sent(people, table(20)).json()['id']}/split"
+    assert client(viewer).get(one).json() == {
+        "running": False, "progress": 0, "error": None, "version_id": None, "torn": 0,
+    }  # fmt: skip
+    assert "add up to 1.2" in refused(people.post(one, json={"ratios": [0.8, 0.2, 0.2]}), 422)
+    started = people.post(one, json={"ratios": [0.8, 0.1, 0.1]})
+    assert (started.status_code, started.json()["running"]) == (202, True)
+    assert "being split already" in refused(people.post(one), 409)
+    refused(client(viewer).post(f"{one}/cancel"), 403)
+    assert not people.post(f"{one}/cancel").json()["running"]
+    assert "no dataset" in refused(people.get(f"{BASE}/999/split"), 404)
