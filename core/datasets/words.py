@@ -32,7 +32,9 @@ def allowed(given: Override) -> str:
         return said
     if given.further:
         names = _(", ").join(gate.title(line) for line in given.further)
-        why = _("That counts no longer, for these lines fail since: {names}.").format(names=names)
+        why = _(
+            "That no longer counts, for these lines of the gate fail now and did not then: {names}."
+        ).format(names=names)
     else:
-        why = _("That counts no longer, for a check has found something else since.")
+        why = _("That no longer counts, for a check has found something else since.")
     return f"{said} {why}"

@@ -153,7 +153,7 @@ def test_decisions_rules_and_an_administrators_reason(
     client(trainer).post(keep, json={"kind": "email", "ids": [5], "keep": False})
     void = client(labeler).get(f"{base}/quality").json()
     assert (void["override"], void["override_void"]["stands"]) == (None, False)
-    assert void["override_void"]["said"].endswith("these lines fail since: No personal data.")
+    assert void["override_void"]["said"].endswith("fail now and did not then: No personal data.")
 
 
 def test_a_check_is_started_and_stopped(

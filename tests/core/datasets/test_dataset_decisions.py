@@ -108,7 +108,9 @@ def test_a_reason_counts_for_what_failed_when_it_was_given(
     assert permits.overridden(wb, newest) is None
     with pytest.raises(Conflict, match="fails"):
         permits.require(wb, dataset.id)
-    assert words.allowed(void).endswith("That counts no longer, for these lines fail since: Few copies.")
+    assert words.allowed(void).endswith(
+        "That no longer counts, for these lines of the gate fail now and did not then: Few copies."
+    )
     [said] = [each for each in trust.report(wb, dataset.id).sections if each.name == "decisions"]
     assert said.sentence == words.allowed(void) and said.figures["override"]["stands"] is False
     # a reason for both counts, until a check finds something else
