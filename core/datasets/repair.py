@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from core import auth, storable
 from core.datasets import decisions, findings, store, vault
 from core.datasets.findings import Basis
+from core.datasets.rows import rewritten
 from core.datasets.store import Version
 from core.errors import Conflict, InvalidInput, NotFound
 from core.quality.texts import language, masking
 from core.quality.texts.kinds import COPIES, FIXES, KINDS, LEAKS, MASK, REMOVE
 from core.quality.texts.masking import Vault
-from core.texts import rowfile
+from core.texts import rowfile, rowpages
 from core.texts.records import Record, Turn, field_name
 from core.texts.rowfile import DataRow, rows_of
 from core.texts.tables import Limits
@@ -157,7 +158,7 @@ def groups(wb: Workbench, version: Version, *, best: str = FIRST) -> list[Group]
     still = _unchanged(wb, basis.version, version, of_group)
     members = {group: rows | ({group} & still) for group, rows in of_group.items()}
     wanted = {row_id for rows in members.values() for row_id in rows}
-    facts = _facts(store.table(wb, version), wanted)
+    facts = _facts(rowpages.of_ids(wb.files.local_path(version.path), wanted))
     longest = best == LONGEST
 
     def order(row_id: int) -> tuple[int, int, int]:
@@ -207,8 +208,7 @@ def _plan(
             by_row.setdefault(row_id, set()).add(str(name))
     if fix in (REMOVE, LEAKS):
         return _Plan(removed=set(by_row))
-    rows = store.table(wb, version)
-    rows = rows.filter(pc.is_in(rows["row_id"], pa.array(sorted(by_row), pa.int64())))
+    rows = rowpages.of_ids(wb.files.local_path(version.path), by_row)
     plan = _Plan()
     masker = vault.masker(wb) if fix == MASK and by_row else None
     for row in rows_of(rows):
@@ -232,21 +232,22 @@ def _add(
     parent: int | None,
 ) -> Version:
     """The version that the plan makes. What was planned on another version than the newest is refused there."""
-    rows = store.table(wb, version)
-    touched = pa.array(sorted([*plan.removed, *plan.changed]), pa.int64())
-    rest = rows.filter(pc.invert(pc.is_in(rows["row_id"], touched)))
     changed = rowfile.table([plan.changed[row_id] for row_id in sorted(plan.changed)])
+    ready = rewritten(wb, version, plan.removed, changed)
+    if ready.hash == version.hash and parent in (None, version.id):
+        return version
+    counts = {"added": 0, "removed": len(plan.removed), "changed": len(plan.changed), "resplit": 0}
 
     def also(connection: sa.Connection, made: Version) -> None:
         detail = {name: value for name, value in change.items() if name != "kind"}
         decisions.note(connection, made, actor.id, change["kind"], detail, None)
 
-    return store.add_version(
+    return store.adopt(
         wb,
         actor,
         version.dataset_id,
-        pa.concat_tables([rest, changed]),
-        change,
+        ready,
+        change | counts,
         parent=version.id if parent is None else parent,
         also=also,
     )
@@ -271,9 +272,8 @@ def _hashes(rows: pa.Table, ids: Collection[int]) -> dict[int, str]:
     return dict(zip(findings.row_ids(rows), map(str, rows["hash"].to_pylist()), strict=True))
 
 
-def _facts(rows: pa.Table, ids: Collection[int]) -> dict[int, tuple[str | None, int]]:
-    """Split and characters of these rows."""
-    rows = rows.filter(pc.is_in(rows["row_id"], pa.array(sorted(ids), pa.int64())))
+def _facts(rows: pa.Table) -> dict[int, tuple[str | None, int]]:
+    """Split and characters of rows."""
     return {row.row_id: (row.split, len(row.record.whole())) for row in rows_of(rows)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -141,21 +141,45 @@ def made(wb: Workbench, rows: pa.Table, parent: Version | None = None) -> Made:
     Nothing is stored twice. Raises InvalidInput, TooLarge, Unavailable.
     """
     check_size(rows.nbytes)
-    if not 1 <= len(rows) <= MAX_ROWS:
-        raise InvalidInput(
-            "A dataset has 1 to {limit} rows, and this would have {n}; divide it or leave some.",
-            limit=MAX_ROWS,
-            n=len(rows),
-        )
+    _check_count(len(rows))
     digest = rowfile.table_hash(rows)
     if parent is not None and digest == parent.hash:
         return Made(len(rows), digest, parent.path, parent.splits, parent.statistics)
+    return _stored(wb, rowfile.packed(rows), rows, digest, parent)
+
+
+def rewritten(wb: Workbench, parent: Version, removed: Collection[int], changed: pa.Table) -> Made:
+    """As `made`, of the parent's rows without some and with `changed` ones in their places, in little memory."""
+    size = 0
+
+    def weighed() -> Iterator[pa.Table]:
+        nonlocal size
+        for part in rowpages.rewritten(wb.files.local_path(parent.path), removed, changed):
+            size += part.nbytes
+            check_size(size)
+            yield part
+
+    data, told = rowpages.packed(weighed())
+    _check_count(len(told))
+    digest = rowfile.table_hash(told)
+    if digest == parent.hash:
+        return Made(len(told), digest, parent.path, parent.splits, parent.statistics)
+    return _stored(wb, data, told, digest, parent)
+
+
+def _stored(wb: Workbench, data: bytes, told: pa.Table, digest: str, parent: Version | None) -> Made:
+    """`told`: the rows of the file, or their ids, hashes and splits alone."""
+    path = wb.files.put(data, "texts", "parquet")
     used = parent.statistics["next_row"] if parent else 1
-    figures = statistics.of(rows, Counter(wb.settings.tokenizer))
-    return Made(
-        len(rows),
-        digest,
-        wb.files.put(rowfile.packed(rows), "texts", "parquet"),
-        statistics.splits(rows),
-        figures | {"next_row": max(used, int(rows["row_id"][-1].as_py()) + 1)},
-    )
+    figures = statistics.of(rowpages.groups(wb.files.local_path(path)), Counter(wb.settings.tokenizer))
+    figures["next_row"] = max(used, int(told["row_id"][-1].as_py()) + 1)
+    return Made(len(told), digest, path, statistics.splits(told), figures)
+
+
+def _check_count(rows: int) -> None:
+    if not 1 <= rows <= MAX_ROWS:
+        raise InvalidInput(
+            "A dataset has 1 to {limit} rows, and this would have {n}; divide it or leave some.",
+            limit=MAX_ROWS,
+            n=rows,
+        )

@@ -1,9 +1,9 @@
-"""Pure. Some rows of a row file (core.texts.rowfile), or all with other splits, without all of it in memory."""
+"""Pure. A row file (core.texts.rowfile) read and written in parts, without all of it in memory."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ NO_SPLIT = "none"
 """As a split: the rows that have none yet."""
 
 Places = NDArray[np.int64]
+_TOLD = ["row_id", "hash", "split"]
 _TEXTS = ["turns", "context", "system", "extra"]
 
 
@@ -65,23 +66,59 @@ def take(path: Path, places: Places) -> list[DataRow]:
     return found
 
 
-def resplit(path: Path, splits: NDArray[np.object_]) -> tuple[bytes, str]:
-    """The file with these splits, row by row, and what `core.texts.rowfile.table_hash` says of it.
+def of_ids(path: Path, ids: Collection[int]) -> pa.Table:
+    """The rows with these ids, by row id."""
+    wanted = pa.array(sorted(ids), pa.int64())
+    found = [rows.filter(pc.is_in(rows["row_id"], wanted)) for rows in groups(path)]
+    return pa.concat_tables(found) if found else rowfile.SCHEMA.empty_table()
 
-    No more than one row group of texts is in memory.
-    """
+
+def resplit(path: Path, splits: NDArray[np.object_]) -> Iterator[pa.Table]:
+    """All rows with these splits, row by row, part by part."""
     place = rowfile.SCHEMA.get_field_index("split")
-    out = io.BytesIO()
     first = 0
+    for rows in groups(path):
+        some = pa.array(splits[first : first + len(rows)], pa.string())
+        yield rows.set_column(place, rowfile.SCHEMA.field(place), some)
+        first += len(rows)
+
+
+def rewritten(path: Path, removed: Collection[int], changed: pa.Table) -> Iterator[pa.Table]:
+    """All rows but those with the ids `removed`, and those that `changed` has as they are there, part by part."""
+    gone = pa.concat_arrays([pa.array(sorted(removed), pa.int64()), *changed["row_id"].chunks])
+    for rows in groups(path):
+        rest = rows.filter(pc.invert(pc.is_in(rows["row_id"], gone)))
+        if len(rest) == len(rows):
+            yield rows
+            continue
+        new = changed.filter(pc.is_in(changed["row_id"], rows["row_id"].combine_chunks()))
+        yield pa.concat_tables([rest, new]).sort_by("row_id")
+
+
+def packed(parts: Iterable[pa.Table]) -> tuple[bytes, pa.Table]:
+    """The file of rows that come part by part, by row id; and id, hash and split of them all.
+
+    No more of the texts than one row group and one part are in memory.
+    """
+    out = io.BytesIO()
+    told = [rowfile.SCHEMA.empty_table().select(_TOLD)]
     with pq.ParquetWriter(out, rowfile.SCHEMA, compression="zstd") as writer:
-        for rows in groups(path):
-            some = pa.array(splits[first : first + len(rows)], pa.string())
-            writer.write_table(rows.set_column(place, rowfile.SCHEMA.field(place), some), rowfile.GROUP_ROWS)
-            first += len(rows)
-    told = pq.read_table(path, columns=["row_id", "hash"]).append_column(
-        "split", pa.array(splits, pa.string())
-    )
-    return out.getvalue(), rowfile.table_hash(told)
+        for rows in _regrouped(parts):
+            writer.write_table(rows, rowfile.GROUP_ROWS)
+            told.append(rows.select(_TOLD))
+    return out.getvalue(), pa.concat_tables(told)
+
+
+def _regrouped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in full row groups."""
+    held = rowfile.SCHEMA.empty_table()
+    for part in parts:
+        held = pa.concat_tables([held, part])
+        while len(held) >= rowfile.GROUP_ROWS:
+            yield held.slice(0, rowfile.GROUP_ROWS)
+            held = held.slice(rowfile.GROUP_ROWS)
+    if len(held):
+        yield held
 
 
 def _is(splits: Any, split: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ def splits(rows: pa.Table) -> dict[str, int]:
     return counts
 
 
-def of(rows: pa.Table, counter: Counter) -> dict[str, Any]:
-    """What JSON keeps of a table with core.texts.rowfile.SCHEMA.
+def of(parts: Iterable[pa.Table], counter: Counter) -> dict[str, Any]:
+    """What JSON keeps of rows (core.texts.rowfile.SCHEMA) that come part by part.
 
     `fields` has an entry for instruction, input, output and system, or, where not every row is one
     question with one answer, for each role; `whole` is all of a row. Each entry says how many texts there
@@ -48,9 +49,11 @@ def of(rows: pa.Table, counter: Counter) -> dict[str, Any]:
     found: dict[str, list[tuple[Lengths, Lengths]]] = {}
     wholes: list[tuple[Lengths, Lengths]] = []
     turns: list[Lengths] = []
+    ids: list[Lengths] = []
     pairs = True
-    for batch in rows.to_batches(max_chunksize=_BATCH):
+    for batch in chain.from_iterable(part.to_batches(max_chunksize=_BATCH) for part in parts):
         size = len(batch)
+        ids.append(_numbers(batch.column("row_id")))
         per_row = _numbers(pc.list_value_length(batch.column("turns")))
         role, content = pc.list_flatten(batch.column("turns")).flatten()
         owner = np.repeat(np.arange(size), per_row)
@@ -74,16 +77,16 @@ def of(rows: pa.Table, counter: Counter) -> dict[str, Any]:
                 _add(found, role_name, lengths[:, roles == number])
         wholes.append((whole[0], whole[1]))
         turns.append(per_row)
-    names = {USER: "instruction", ASSISTANT: "output"} if pairs and len(rows) else {}
+    names = {USER: "instruction", ASSISTANT: "output"} if pairs and ids else {}
     characters = _joined([each[0] for each in wholes])
     return {
-        "rows": len(rows),
+        "rows": len(characters),
         "tokenizer": None if counter.tokenizer is None else counter.tokenizer.name,
         "edges": list(EDGES),
         "fields": {names.get(name, name): _entry(parts) for name, parts in found.items()},
         "whole": _entry(wholes),
         "turns": _figures(_joined(turns)),
-        "examples": _examples(np.asarray(rows["row_id"].to_numpy(), np.int64), characters),
+        "examples": _examples(_joined(ids), characters),
     }
 
 

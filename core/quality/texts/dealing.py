@@ -76,14 +76,14 @@ def deal(
     hashes: Any = pq.read_table(path, columns=["hash"])["hash"].to_pylist()
     after, together, torn = _deal(before, groups, hashes, ratios, seed)
     names = np.array([*SPLITS, None], object)[after]  # −1 is the last one
-    data, digest = rowpages.resplit(path, names)
+    data, told = rowpages.packed(rowpages.resplit(path, names))
     counts, dealt = (
         np.bincount(some[some >= 0], minlength=len(SPLITS)).tolist() for some in (after, after[fresh])
     )
     progress(1.0)
     return Dealt(
         files.put(data, "texts", "parquet"),
-        digest,
+        rowfile.table_hash(told),
         dict(zip((*SPLITS, ""), [*counts, int((after < 0).sum())], strict=True)),
         dict(zip(SPLITS, dealt, strict=True)),
         int((~fresh).sum()),

@@ -34,7 +34,7 @@ records = st.builds(
 def test_lengths_are_those_of_the_texts(given: list[Record]) -> None:
     rows = [DataRow(3 * n, record, "train" if n % 2 else None) for n, record in enumerate(given, 1)]
     table = rowfile.table(rows)
-    found = statistics.of(table, Counter())
+    found = statistics.of([table.slice(0, 2), table.slice(2)], Counter())
     wholes = [sum(map(len, [*(turn.content for turn in r.turns), r.context, r.system])) for r in given]
     characters = found["whole"]["characters"]
     assert (characters["min"], characters["max"], characters["total"]) == (
@@ -88,8 +88,8 @@ def test_a_tokenizer_counts_where_there_is_one(tmp_path: Path) -> None:
     counter = Counter(settings.tokenizer)
     assert not counter.estimated and np.array_equal(counter.count(pa.array(["a b, c", ""])), [4, 0])
     rows = rowfile.table([DataRow(1, Record.pair("a b", "日本"))])
-    assert statistics.of(rows, counter)["whole"]["tokens"]["total"] == 3
-    assert statistics.of(rows, counter)["tokenizer"] == "tokenizer.json"
+    assert statistics.of([rows], counter)["whole"]["tokens"]["total"] == 3
+    assert statistics.of([rows], counter)["tokenizer"] == "tokenizer.json"
     path.write_text("{}")
     with pytest.raises(Unavailable, match="VERITRAIN_TOKENIZER"):
         Counter(path.with_name("other.json")).count(pa.array(["a"]))
