@@ -25,9 +25,8 @@ from torchvision import transforms
 
 from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
-from jobs.vision import hardware, models
+from jobs.vision import architectures, hardware, models
 from jobs.vision.data import Rows, decode
-from jobs.vision.pyfunc_model import build_network
 from jobs.vision.train import Outlet, fit
 
 SIZE, BATCH, EPOCHS, LABELS = 64, 64, 2, 10
@@ -53,7 +52,7 @@ def plain(folder: Path, images: int) -> float:
     data = torchvision.datasets.ImageFolder(str(folder), transform=change)
     chosen = np.random.default_rng(0).permutation(len(data))[:images]
     loader = DataLoader(Subset(data, chosen.tolist()), batch_size=BATCH, shuffle=True, num_workers=2)
-    network = build_network("resnet18", LABELS, SIZE)
+    network = architectures.get("resnet18").build(LABELS, SIZE)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
     network.train()
     start = time.perf_counter()
@@ -94,8 +93,8 @@ def ours(folder: Path, images: int, scratch: Path) -> tuple[float, float, hardwa
     ]
     decoding = time.perf_counter() - start
     outlet = Outlet(lambda *_: None, lambda *_: None, lambda *_: None, lambda: None)
-    network = models.build(params, LABELS, FileStore(str(folder)))
-    trained = fit(network, params, auguments, pictures[0], pictures[1], chosen, scratch, outlet)
+    network = models.build(params, auguments, LABELS, FileStore(str(folder)))
+    trained = fit(network, params, auguments, pictures[0], pictures[1], chosen, scratch, outlet, LABELS)
     return decoding, EPOCHS * images / trained.images_per_second, chosen
 
 

@@ -177,6 +177,7 @@ def freeze(wb: Workbench, actor: auth.User, theme: themes.Theme) -> RunSpec:
     """
     snapshot = snapshots.freeze(wb, actor, theme.id)
     chosen, augmented = params.saved(wb.settings, theme.id)
+    params.check_together(chosen, augmented)
     code = codeversion.current(wb.settings)
     assert code is not None
     return RunSpec(

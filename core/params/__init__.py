@@ -1,5 +1,6 @@
 """Pure. Parameters: the models of params.yaml, auguments.yaml and optuna_params.yaml, YAML in and out, their history."""
 
+from core.params.architectures import ARCHITECTURES
 from core.params.auguments import Auguments
 from core.params.changes import Change, changes, label, merged, shown
 from core.params.fields import FormField, form_fields, with_values
@@ -28,9 +29,11 @@ from core.params.text import (
     shipped,
     to_yaml,
 )
+from core.params.together import check_together, network_side
 from core.params.tuning import OptunaParams
 
 __all__ = [
+    "ARCHITECTURES",
     "BY_HAND",
     "FILES",
     "PAGE",
@@ -45,6 +48,7 @@ __all__ = [
     "Version",
     "changes",
     "check",
+    "check_together",
     "files",
     "files_at",
     "form_fields",
@@ -54,6 +58,7 @@ __all__ = [
     "load_defaults",
     "load_search",
     "merged",
+    "network_side",
     "parse_yaml",
     "presets",
     "restore",

@@ -8,28 +8,30 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from core.errors import InvalidInput
+from core.params.architectures import ARCHITECTURES
 from core.params.fields import N_, Group, group, param
-
-VIT_PATCH = 16
-"""Side in pixels of the squares into which vit_b_16 cuts an image."""
 
 _WEIGHTS_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}\.safetensors")
 
 
 class ModelParams(Group):
-    architecture: Literal["resnet18", "resnet50", "efficientnet_b0", "mobilenet_v3_small", "vit_b_16"] = (
-        param(
-            "resnet18",
-            N_("Architecture"),
-            N_("The kind of network; the small ones train fast, the large ones want more images."),
-            choices={
-                "resnet18": N_("ResNet-18 – quick, a good first choice"),
-                "resnet50": N_("ResNet-50 – larger, slower, for thousands of images"),
-                "efficientnet_b0": N_("EfficientNet-B0 – accurate for its size"),
-                "mobilenet_v3_small": N_("MobileNet v3 small – the fastest"),
-                "vit_b_16": N_("Vision Transformer B/16 – large, wants pre-trained weights"),
-            },
-        )
+    architecture: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "efficientnet_b0",
+        "efficientnet_v2_s",
+        "mobilenet_v3_small",
+        "mobilenet_v3_large",
+        "convnext_tiny",
+        "vit_b_16",
+        "swin_t",
+        "small_cnn",
+    ] = param(
+        "resnet18",
+        N_("Architecture"),
+        N_("The kind of network; the small ones train fast, the large ones want more images."),
+        choices={name: known.title for name, known in ARCHITECTURES.items()},
     )
     weights: str = param(
         "none",
@@ -117,6 +119,49 @@ class TrainingParams(Group):
         high=0.5,
         step=0.05,
     )
+    class_weights: Literal["none", "balanced"] = param(
+        "none",
+        N_("Weights of the labels"),
+        N_("Whether labels with few images count as much as those with many."),
+        choices={
+            "none": N_("Every image counts the same"),
+            "balanced": N_("Every label counts the same"),
+        },
+    )
+    freeze_epochs: int = param(
+        0,
+        N_("Frozen epochs"),
+        N_(
+            "For so many epochs at first only the last layer learns, so that pre-trained weights are not "
+            "spoilt; 0 lets everything learn from the start."
+        ),
+        unit=N_("epochs"),
+        low=0,
+        high=1000,
+        step=1,
+    )
+    layer_decay: float = param(
+        1.0,
+        N_("Layer-wise rate"),
+        N_(
+            "Each group of layers learns at this share of the rate of the one after it, which spares the first "
+            "layers of pre-trained weights; 1 gives all the same."
+        ),
+        low=0.1,
+        high=1.0,
+        step=0.05,
+    )
+    ema_decay: float = param(
+        0.0,
+        N_("Averaged weights (EMA)"),
+        N_(
+            "The model that is measured and kept is a running average of the weights; 0.999 looks back about a "
+            "thousand steps, 0 is off."
+        ),
+        low=0.0,
+        high=0.9999,
+        step=0.001,
+    )
     seed: int = param(
         42,
         N_("Seed"),
@@ -183,6 +228,14 @@ class DataParams(Group):
         high=64,
         step=1,
     )
+    keep_preprocessed: bool = param(
+        False,
+        N_("Keep prepared images"),
+        N_(
+            "Keeps every image as the network sees it in the folder “preprocessed” of the artifacts, so that the "
+            "next training reads it quicker."
+        ),
+    )
 
 
 class Params(Group):
@@ -198,13 +251,20 @@ class Params(Group):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        size = self.data.image_size
-        if self.model.architecture == "vit_b_16" and size % VIT_PATCH:
+        size, architecture = self.data.image_size, self.model.architecture
+        multiple = ARCHITECTURES[architecture].multiple
+        if size % multiple:
             raise InvalidInput(
-                "“{field}” is {value}, but vit_b_16 needs a multiple of {patch}; take {near}.",
+                "“{field}” is {value}, but {architecture} needs a multiple of {patch}; take {near}.",
                 field="data.image_size",
                 value=size,
-                patch=VIT_PATCH,
-                near=max(round(size / VIT_PATCH), 2) * VIT_PATCH,
+                architecture=architecture,
+                patch=multiple,
+                near=max(round(size / multiple), 2) * multiple,
+            )
+        if self.model.weights == "default" and not ARCHITECTURES[architecture].pretrained:
+            raise InvalidInput(
+                "“model.weights” is default, but there are no pre-trained weights of {architecture}; write none.",
+                architecture=architecture,
             )
         return self

@@ -22,6 +22,7 @@ from core.params.fields import N_
 from core.params.models import Params
 from core.params.repository import Repository, blob_of
 from core.params.text import FILES, parse_yaml, shipped, to_yaml
+from core.params.together import check_together
 from core.params.tuning import OptunaParams
 from core.settings import Settings
 
@@ -139,6 +140,7 @@ def save_texts(
         parsed(text, model)
     with _locked(settings, theme_id) as repository:
         now = repository.head() or ""
+        _agree(repository, theme_id, now, texts)
         if base is not None and base != now:
             _refuse_if_changed(repository, theme_id, base, now)
         return _commit(repository, theme_id, author, texts)
@@ -230,6 +232,16 @@ def _refuse_if_changed(repository: Repository, theme_id: int, base: str, now: st
         for change in changes([old], [new])
     ]
     raise ChangedMeanwhile(newest.author, f"{newest.at:%Y-%m-%d %H:%M}", found)
+
+
+def _agree(repository: Repository, theme_id: int, now: str, texts: Mapping[type[BaseModel], str]) -> None:
+    """Raises InvalidInput where the files would contradict each other."""
+    after = {**_at(repository, theme_id, now).texts, **texts}
+    params, auguments = readable(after[Params], Params), readable(after[Auguments], Auguments)
+    if (
+        params is not None and auguments is not None
+    ):  # a file that was damaged by hand is told when it is used
+        check_together(params, auguments)
 
 
 def _commit(

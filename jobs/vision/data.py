@@ -18,6 +18,8 @@ import torch
 from core.errors import InvalidInput
 from core.files import FileStore
 from core.spec import RunSpec
+from jobs.vision import steps
+from jobs.vision.kept import Kept
 from jobs.vision.pyfunc_model import Unreadable, open_image, prepare
 from jobs.vision.transforms import generator
 
@@ -103,13 +105,15 @@ def decode(
     threads: int,
     scratch: Path,
     memory: int | None = None,
+    keep: Path | None = None,
     advanced: Callable[[int], None],
     unreadable: Callable[[int, str], None],
 ) -> Pictures:
     """Decode and prepare every image of `rows` once.
 
     What does not fit in `memory` bytes (a share of the free memory unless given) goes to the file
-    `scratch`. `advanced` is told how many are done, `unreadable` each image that is left out and why.
+    `scratch`. Prepared images are kept in the folder `keep`, where one is given, and read from there.
+    `advanced` is told how many are done, `unreadable` each image that is left out and why.
     Raises InvalidInput when too many cannot be read or none is left.
     """
     shape = (len(rows), 3, size, size)
@@ -121,13 +125,22 @@ def decode(
         pixels = np.memmap(scratch, dtype=np.uint8, mode="w+", shape=shape)
         scratch.unlink()  # the mapping keeps it; nothing is left behind however the job ends
     good = np.ones(len(rows), dtype=bool)
+    done = steps.loaded(preprocessing)
+    kept_images = Kept(keep, size, preprocessing) if keep is not None else None
 
     def one(place: int) -> str | None:
+        found = kept_images.get(rows.paths[place]) if kept_images else None
+        if found is not None:
+            pixels[place] = found.transpose(2, 0, 1)
+            return None
         try:
             image = open_image(files.read(rows.paths[place]), max_pixels=max_pixels, size=size)
         except (Unreadable, OSError) as error:
             return str(error) if isinstance(error, Unreadable) else "The file is not in the store."
-        pixels[place] = prepare(image, size, preprocessing).transpose(2, 0, 1)
+        found = prepare(image, size, preprocessing, done)
+        if kept_images:
+            kept_images.put(rows.paths[place], found)
+        pixels[place] = found.transpose(2, 0, 1)
         return None
 
     with ThreadPoolExecutor(max_workers=threads or os.cpu_count() or 1) as pool:

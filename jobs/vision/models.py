@@ -9,22 +9,22 @@ import torch
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from core.errors import InvalidInput, Unavailable
 from core.files import FileStore
-from core.params import Params
-from jobs.vision.pyfunc_model import VIT_SIZE_FREE, build_network
+from core.params import Auguments, Params, network_side
+from jobs.vision import architectures
 
 
-def build(params: Params, labels: int, files: FileStore) -> torch.nn.Module:
+def build(params: Params, auguments: Auguments, labels: int, files: FileStore) -> torch.nn.Module:
     """The network a training starts with, drawn from torch's global generator.
 
     Raises Unavailable when weights cannot be downloaded, InvalidInput when a named file is missing
     or holds another network.
     """
-    architecture, size = params.model.architecture, params.data.image_size
-    network = build_network(architecture, labels, size)
+    architecture, size = params.model.architecture, network_side(params, auguments)
+    code = architectures.get(architecture)
+    network: torch.nn.Module = code.build(labels, size)
     if params.model.weights == "none":
         return network
     state = (
@@ -32,8 +32,8 @@ def build(params: Params, labels: int, files: FileStore) -> torch.nn.Module:
         if params.model.weights == "default"
         else _stored(params.model.weights, files)
     )
-    if architecture in VIT_SIZE_FREE and "encoder.pos_embedding" in state:
-        state = dict(interpolate_embeddings(size, 16, state))
+    if hasattr(code, "adapted"):
+        state = code.adapted(state, size)
     own = network.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     # The last layer differs with the number of labels; anything more is another network.
@@ -51,7 +51,11 @@ def _downloaded(architecture: str) -> dict[str, Any]:
     try:
         weights = torchvision.models.get_model_weights(architecture)["DEFAULT"]
         return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except (URLError, OSError, RuntimeError) as error:
+    except (
+        URLError,
+        OSError,
+        RuntimeError,
+    ) as error:  # the last one where what came is not what was asked for
         raise Unavailable(
             "The pre-trained weights of {architecture} cannot be downloaded from here; "
             "set “Starting weights” to none, or name a file of the store.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,13 +20,13 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 from safetensors.torch import save_file
 
-from core.params import Auguments, Params, to_yaml
+from core.params import Auguments, Params, network_side, to_yaml
 from core.spec import RunSpec
-from jobs.vision import pyfunc_model
+from jobs.vision import architectures, pyfunc_model, steps
 from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
-"""What pyfunc_model.py imports; named here because MLflow's own search would import the model for it."""
+"""What the model's code imports; named here because MLflow's own search would import the model for it."""
 
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip where uv installs
 
@@ -62,12 +63,16 @@ def write(
 ) -> Package:
     """Write everything the model carries: weights, configuration, and where it comes from."""
     folder.mkdir(parents=True, exist_ok=True)
+    preprocessing = auguments.preprocessing.model_dump(mode="json")
+    done = steps.plan(preprocessing)
     config = {
-        "format": 1,
+        "format": 2,  # 1 had no code beside its weights
         "architecture": params.model.architecture,
+        "network_size": network_side(params, auguments),
+        "steps": done,
         "labels": list(spec.labels),
         "image_size": params.data.image_size,
-        "preprocessing": auguments.preprocessing.model_dump(mode="json"),
+        "preprocessing": preprocessing,
         "max_pixels": max_pixels,
     }
     save_file(weights, folder / "weights.safetensors")
@@ -80,6 +85,9 @@ def write(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
+    for step, _options in done:
+        shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")
     path = folder / "weights.safetensors"
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

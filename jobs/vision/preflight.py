@@ -16,14 +16,14 @@ from torch.nn import functional as F
 
 from core.errors import VeritrainError
 from core.events import Type
-from core.params import Auguments, Params, check
+from core.params import Auguments, Params, check, network_side
 from core.preflight_lines import BAD, OK, WARN, Line
 from core.spec import PreflightSpec, RunSpec
 from jobs.runtime import Cancelled, Job, classify
 from jobs.vision import hardware, models, package
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
 from jobs.vision.hardware import Hardware
-from jobs.vision.pyfunc_model import Classifier
+from jobs.vision.pyfunc_model import Classifier, answers, normalize
 from jobs.vision.train import Outlet, best_weights, fit
 
 STEPS, MOST_STEPS = 3, 16
@@ -60,7 +60,7 @@ def main(job: Job, spec: PreflightSpec) -> None:
         lines += _missing(splits, run.labels)
         train, valid = _sample(job, params, auguments, splits, lines, figures)
         job.progress(phase="preflight", fraction=0.3)
-        fits = _memory(job, run, params, chosen, splits, lines, figures)
+        fits = _memory(job, run, params, auguments, chosen, lines, figures)
         job.progress(phase="preflight", fraction=0.5)
         if fits:
             _try(job, run, params, auguments, chosen, train, valid, splits, folder, lines, figures)
@@ -136,18 +136,19 @@ def _memory(
     job: Job,
     run: RunSpec,
     params: Params,
+    auguments: Auguments,
     chosen: Hardware,
-    splits: dict[str, Rows],
     lines: list[Line],
     figures: dict[str, Any],
 ) -> bool:
     """Whether the batch size fits, and which power of two would; measured on two small batches."""
     torch.manual_seed(params.training.seed)
-    network = models.build(params, len(run.labels), job.files)
+    network = models.build(params, auguments, len(run.labels), job.files)
     network.to(chosen.device).to(memory_format=torch.channels_last).train()
-    needs = [_step_bytes(network, params, chosen, batch) for batch in PROBES]
+    side = network_side(params, auguments)
+    needs = [_step_bytes(network, side, chosen, batch) for batch in PROBES]
     began = time.monotonic()
-    _step_bytes(network, params, chosen, PROBES[1])  # warm by now
+    _step_bytes(network, side, chosen, PROBES[1])  # warm by now
     figures["image_seconds"] = (time.monotonic() - began) / PROBES[1]
     per_image = max((needs[1] - needs[0]) / (PROBES[1] - PROBES[0]), 1.0)
     fixed = max(needs[0] - PROBES[0] * per_image, 0.0)
@@ -169,10 +170,9 @@ def _memory(
     return True
 
 
-def _step_bytes(network: torch.nn.Module, params: Params, chosen: Hardware, batch: int) -> float:
+def _step_bytes(network: torch.nn.Module, side: int, chosen: Hardware, batch: int) -> float:
     """Most memory that one forward and backward pass took above what was taken before it."""
-    size = params.data.image_size
-    images = torch.rand(batch, 3, size, size, device=chosen.device).contiguous(
+    images = torch.rand(batch, 3, side, side, device=chosen.device).contiguous(
         memory_format=torch.channels_last
     )
     targets = torch.zeros(batch, dtype=torch.int64, device=chosen.device)
@@ -239,8 +239,8 @@ def _try(
         train.pixels[: count * batch],
     )
     torch.manual_seed(params.training.seed)
-    network = models.build(short, len(run.labels), job.files)
-    fit(network, short, auguments, train, valid, chosen, folder, outlet)
+    network = models.build(short, auguments, len(run.labels), job.files)
+    fit(network, short, auguments, train, valid, chosen, folder, outlet, len(run.labels))
     evaluated = time.monotonic() - ends[-1]
     job.progress(phase="preflight", fraction=0.8)
     paces = np.diff(ends)
@@ -255,7 +255,7 @@ def _try(
     weights = best_weights(folder)
     lines.append(Line("checkpoint", OK, {}))
     made = package.write(folder / "model", run, params, auguments, weights, job.settings.max_pixels)
-    classifier = Classifier(made.config, made.weights)
+    classifier = Classifier(made.folder)
     files = [job.files.read(path) for path in valid.rows.paths[:8]]
     served, errors = classifier.classify(files)
     apart = float(np.abs(served - _probabilities(network, weights, valid, auguments, len(files))).max())
@@ -271,11 +271,10 @@ def _probabilities(
     n: int,
 ) -> np.ndarray:
     """What the network that was trained says of the first n images, (n, labels)."""
-    from jobs.vision.pyfunc_model import normalize
-
     network.cpu().float().load_state_dict(weights)
     network.eval()
     with torch.no_grad():
-        floats = normalize(pictures.pixels[:n].float().div_(255.0), auguments.preprocessing.model_dump())
-        found: np.ndarray = network(floats).softmax(dim=1).double().numpy()
+        done = auguments.preprocessing.model_dump()
+        floats = normalize(pictures.pixels[:n].float().div_(255.0), done)
+        found: np.ndarray = answers(network, floats, done).softmax(dim=1).double().numpy()
     return found

@@ -1,8 +1,9 @@
-"""A trained image classifier as an MLflow pyfunc, complete in this one file.
+"""A trained image classifier as an MLflow pyfunc, complete with the files that lie beside its weights.
 
-MLflow copies this file into each model version (models from code), so it imports neither core nor
-jobs, and a later change of it never changes an older version. The job takes its preprocessing and
-its final predictions from here too: what was measured is what is served.
+MLflow copies this file into each model version (models from code), and the version's own copies of its
+network (architecture.py) and preprocessing steps (step_*.py) lie beside its weights. So none of them
+imports core or jobs, and a later change never changes an older version. The job takes its preprocessing
+and its final predictions from here too: what was measured is what is served.
 
 Input: a DataFrame with the column `image` (base64 of a file's bytes). Output, a row for each:
 `label`, `confidence`, `probabilities` (in the order of the labels), and `error` where a row's image
@@ -11,25 +12,28 @@ cannot be read (then the rest of that row is empty).
 
 import base64
 import binascii
+import importlib.util
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import torch
-import torchvision
 from mlflow.pyfunc import PythonModel
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
 BATCH = 64
-"""Images that go through the network at once."""
-VIT_SIZE_FREE = ("vit_b_16",)
-"""Architectures that are built for one image size."""
+"""Images, or patches of them, that go through the network at once."""
+
+Step = Callable[[np.ndarray], np.ndarray]
+"""One preprocessing step: (s, s, 3) of uint8 in and out."""
 
 
 class Unreadable(Exception):
@@ -67,8 +71,8 @@ def open_image(data: bytes, *, max_pixels: int, size: int | None = None) -> Imag
     return image.convert("RGB")
 
 
-def prepare(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) -> np.ndarray:
-    """The image as the network sees it before normalising: (size, size, 3) of uint8."""
+def squared(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) -> np.ndarray:
+    """The image brought to size: (size, size, 3) of uint8."""
     target = (size, size)
     if preprocessing["resize"] == "crop":
         image = ImageOps.fit(image, target, Image.Resampling.BILINEAR)
@@ -77,12 +81,17 @@ def prepare(image: Image.Image, size: int, preprocessing: Mapping[str, Any]) -> 
     else:
         bars = tuple(round(255 * mean) for mean in preprocessing["normalize_mean"])
         image = ImageOps.pad(image, target, Image.Resampling.BILINEAR, color=bars)
-    if preprocessing["equalize"]:
-        light, *colour = image.convert("YCbCr").split()
-        image = Image.merge("YCbCr", (ImageOps.equalize(light), *colour)).convert("RGB")
-    if preprocessing["grayscale"]:
-        image = image.convert("L").convert("RGB")
     return np.asarray(image)
+
+
+def prepare(
+    image: Image.Image, size: int, preprocessing: Mapping[str, Any], steps: Sequence[Step]
+) -> np.ndarray:
+    """The image as the network sees it before normalising: (size, size, 3) of uint8."""
+    pixels = squared(image, size, preprocessing)
+    for step in steps:
+        pixels = step(pixels)
+    return pixels
 
 
 def normalize(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.Tensor:
@@ -92,25 +101,86 @@ def normalize(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.T
     return (images - mean) / std
 
 
-def build_network(architecture: str, labels: int, image_size: int) -> torch.nn.Module:
-    """The network with random weights and `labels` outputs."""
-    options: dict[str, Any] = {"image_size": image_size} if architecture in VIT_SIZE_FREE else {}
-    network: torch.nn.Module = torchvision.models.get_model(
-        architecture, weights=None, num_classes=labels, **options
-    )
-    return network
+def patch_starts(side: int, patching: Mapping[str, Any]) -> list[int]:
+    """Where patches begin along a side, in pixels; the last one ends with the image, so that nothing is left out."""
+    last = side - patching["size"]
+    return [*range(0, last, patching["stride"]), last]
+
+
+def patches(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.Tensor:
+    """Images (n, c, s, s) cut into k patches each: (n·k, c, p, p), image by image; themselves without patching."""
+    patching = preprocessing.get("patching")
+    if not patching or not patching["enabled"]:
+        return images
+    size, starts = patching["size"], patch_starts(images.shape[-1], patching)
+    cut = [images[..., top : top + size, left : left + size] for top in starts for left in starts]
+    return torch.stack(cut, dim=1).flatten(0, 1)
+
+
+def put_together(logits: torch.Tensor, n: int, preprocessing: Mapping[str, Any]) -> torch.Tensor:
+    """Of logits (n·k, labels) for k patches an image those of the images, (n, labels); as they are for k = 1.
+
+    A vote counts which label is the best of each patch; the mean of the probabilities is one more, shared vote,
+    which decides ties.
+    """
+    if len(logits) == n:
+        return logits
+    found = logits.softmax(dim=1).unflatten(0, (n, -1))
+    mean = found.mean(dim=1)
+    if preprocessing["patching"]["combine"] == "vote":
+        votes = torch.nn.functional.one_hot(found.argmax(dim=2), found.shape[2]).sum(dim=1)
+        mean = (votes + mean) / (found.shape[1] + 1)
+    return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
+
+
+def answers(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    preprocessing: Mapping[str, Any],
+    most: int = BATCH,
+) -> torch.Tensor:
+    """Logits (n, labels) of normalised images (n, 3, s, s); `most` of them, or of patches, are computed at once."""
+    parts = patches(images, preprocessing).split(most)
+    return put_together(torch.cat([network(part).float() for part in parts]), len(images), preprocessing)
+
+
+def load_code(path: str | Path) -> ModuleType:
+    """A file as a module that nothing else finds by its name."""
+    spec = importlib.util.spec_from_file_location(f"_veritrain_{Path(path).stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def bound(module: ModuleType, options: Mapping[str, Any]) -> Step:
+    """A step with its options."""
+    return partial(module.apply, **options)
+
+
+def steps_beside(config: Mapping[str, Any], folder: Path) -> list[Step]:
+    """The steps of a version from its own files."""
+    return [bound(load_code(folder / f"step_{name}.py"), options) for name, options in config["steps"]]
+
+
+def network_beside(config: Mapping[str, Any], folder: Path) -> torch.nn.Module:
+    """The network of a version from its own file, with its weights, ready to answer."""
+    code = load_code(folder / "architecture.py")
+    network: torch.nn.Module = code.build(len(config["labels"]), config["network_size"])
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    return network.eval()
 
 
 class Classifier:
-    """A trained network with its preprocessing. `config` is the model's config.json."""
+    """A trained network with its preprocessing. `folder` has the model's config.json, weights and code."""
 
-    def __init__(self, config: Mapping[str, Any], weights: str | Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
+        config: dict[str, Any] = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         self.config = config
         self.labels: list[str] = list(config["labels"])
         self.size: int = config["image_size"]
-        self._network = build_network(config["architecture"], len(self.labels), self.size)
-        self._network.load_state_dict(load_file(weights))
-        self._network.eval()
+        self._steps = steps_beside(config, Path(folder))
+        self._network = network_beside(config, Path(folder))
 
     def classify(self, files: Sequence[bytes]) -> tuple[np.ndarray, list[str | None]]:
         """Probabilities (n, labels) and, for each file that cannot be read, why; its row is NaN."""
@@ -124,7 +194,7 @@ class Classifier:
                 except Unreadable as error:
                     errors[place] = str(error)
                     continue
-                images.append(prepare(image, self.size, self.config["preprocessing"]))
+                images.append(prepare(image, self.size, self.config["preprocessing"], self._steps))
                 places.append(place)
             if images:
                 probabilities[places] = self._forward(np.stack(images))
@@ -133,15 +203,15 @@ class Classifier:
     def _forward(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
-            logits = self._network(normalize(batch, self.config["preprocessing"]))
+            done = self.config["preprocessing"]
+            logits = answers(self._network, normalize(batch, done), done)
             result: np.ndarray = logits.double().softmax(dim=1).numpy()
         return result
 
 
 class ImageClassifier(PythonModel):
     def load_context(self, context: Any) -> None:
-        config = json.loads(Path(context.artifacts["config"]).read_text(encoding="utf-8"))
-        self.classifier = Classifier(config, context.artifacts["weights"])
+        self.classifier = Classifier(Path(context.artifacts["config"]).parent)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
         files: list[bytes] = []

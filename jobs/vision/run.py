@@ -75,7 +75,7 @@ def _trained(
         return Trained(**json.loads(kept.read_text(encoding="utf-8")))
     pictures = _pictures(job, params, auguments, splits, left_out)
     torch.manual_seed(params.training.seed)
-    network = models.build(params, len(spec.labels), job.files)
+    network = models.build(params, auguments, len(spec.labels), job.files)
     folder = job.folder / "checkpoints"
     if checkpoints.newest(folder, lambda text: job.log(text, "warning")):
         job.log("Going on from the last checkpoint.")
@@ -117,7 +117,17 @@ def _trained(
         )
 
     outlet = Outlet(metric, progress, checkpoint, job.wanted)
-    trained = fit(network, params, auguments, pictures["train"], pictures["valid"], chosen, folder, outlet)
+    trained = fit(
+        network,
+        params,
+        auguments,
+        pictures["train"],
+        pictures["valid"],
+        chosen,
+        folder,
+        outlet,
+        len(spec.labels),
+    )
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(asdict(trained)), encoding="utf-8")
     part.replace(kept)
@@ -165,6 +175,7 @@ def _pictures(
             max_pixels=job.settings.max_pixels,
             threads=params.data.workers or hardware.cores(),
             scratch=job.folder / f"{split}.pixels",
+            keep=job.settings.artifacts_dir / "preprocessed" if params.data.keep_preprocessed else None,
             advanced=advanced,
             unreadable=left_out,
         )
@@ -187,7 +198,7 @@ def _finish(
     """Measure the best weights the way they will be served, register them, report the result."""
     weights = best_weights(job.folder / "checkpoints")
     made = package.write(job.folder / "model", spec, params, auguments, weights, job.settings.max_pixels)
-    classifier = Classifier(made.config, made.weights)
+    classifier = Classifier(made.folder)
     total = len(splits["valid"]) + len(splits["test"])
     before, predictions = 0, {}
     for split in ("valid", "test"):

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from core import ordering
@@ -32,8 +33,17 @@ from core.files import FileStore
 from core.spec import SuggestSpec
 from core.suggestion_files import BATCH, RESULT
 from jobs.runtime import Cancelled, Job
-from jobs.vision import hardware
-from jobs.vision.pyfunc_model import Unreadable, build_network, normalize, open_image, prepare
+from jobs.vision import architectures, hardware, steps
+from jobs.vision.pyfunc_model import (
+    Unreadable,
+    network_beside,
+    normalize,
+    open_image,
+    patches,
+    prepare,
+    put_together,
+    steps_beside,
+)
 from jobs.vision.tracking import patiently
 
 PATIENCE_SECONDS = 180.0
@@ -111,8 +121,13 @@ class Network:
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.labels: tuple[str, ...] = tuple(self.config["labels"])
         self.size: int = self.config["image_size"]
-        network = build_network(self.config["architecture"], len(self.labels), self.size)
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        if self.config["format"] == 1:  # versions from before they carried their code
+            network = architectures.get(self.config["architecture"]).build(len(self.labels), self.size)
+            network.load_state_dict(load_file(folder / "weights.safetensors"))
+            self._steps = steps.loaded(self.config["preprocessing"])
+        else:
+            network = network_beside(self.config, folder)
+            self._steps = steps_beside(self.config, folder)
         self._network = network.eval().to(chosen.device).to(memory_format=torch.channels_last)
         self._chosen = chosen
         self._seen = torch.empty(0)
@@ -120,17 +135,27 @@ class Network:
         last.register_forward_pre_hook(self._keep)
 
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, labels) float64 and what the last layer saw (n, width) float32, of uint8 (n, s, s, 3)."""
-        chosen = self._chosen
+        """Probabilities (n, labels) float64 and what the last layer saw (n, width) float32, of uint8 (n, s, s, 3).
+
+        Where images are cut into patches, what it saw is the patches' mean.
+        """
+        chosen, done = self._chosen, self.config["preprocessing"]
         probabilities, vectors = [], []
         with torch.inference_mode():
             for part in torch.from_numpy(pixels).split(FORWARD):
                 batch = part.to(chosen.device).permute(0, 3, 1, 2).float() / 255.0
-                with torch.autocast(chosen.device, torch.bfloat16, enabled=chosen.precision == "bf16"):
-                    logits = self._network(normalize(batch, self.config["preprocessing"]))
-                probabilities.append(logits.double().softmax(dim=1).cpu().numpy())
-                vectors.append(self._seen.float().cpu().numpy())
+                logits, seen = [], []
+                for piece in patches(normalize(batch, done), done).split(FORWARD):
+                    with torch.autocast(chosen.device, torch.bfloat16, enabled=chosen.precision == "bf16"):
+                        logits.append(self._network(piece).double())
+                    seen.append(self._seen.float())
+                found = put_together(torch.cat(logits), len(batch), done)
+                probabilities.append(found.softmax(dim=1).cpu().numpy())
+                vectors.append(torch.cat(seen).unflatten(0, (len(batch), -1)).mean(dim=1).cpu().numpy())
         return np.concatenate(probabilities), np.concatenate(vectors)
+
+    def prepared(self, image: Image.Image) -> np.ndarray:
+        return prepare(image, self.size, self.config["preprocessing"], self._steps)
 
     def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         self._seen = inputs[0]
@@ -237,7 +262,7 @@ def _decoded(
             image = open_image(data, max_pixels=network.config["max_pixels"], size=network.size)
         except (Unreadable, OSError) as error:
             return str(error) if isinstance(error, Unreadable) else "The file is not in the store."
-        return prepare(image, network.size, network.config["preprocessing"])
+        return network.prepared(image)
 
     with ThreadPoolExecutor(max_workers=hardware.cores()) as pool:
         waiting: deque[tuple[np.ndarray, Iterator[np.ndarray | str]]] = deque()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
@@ -25,10 +25,11 @@ from core.errors import VeritrainError
 from core.events import Wish
 from core.params import Auguments, Params
 from jobs.runtime import Cancelled, Paused
-from jobs.vision import checkpoints
+from jobs.vision import checkpoints, loss, optimisers
 from jobs.vision.data import Batch, EvalBatches, Pictures, TrainBatches
 from jobs.vision.hardware import Hardware
-from jobs.vision.pyfunc_model import normalize
+from jobs.vision.mixing import Mixer
+from jobs.vision.pyfunc_model import answers, normalize
 from jobs.vision.transforms import Augmenter
 
 PROGRESS_SECONDS = 0.5
@@ -75,8 +76,20 @@ class Outlet:
 class Module(pl.LightningModule):
     """One network with its loss and optimiser; `on_after_batch_transfer` makes floats of uint8 batches."""
 
-    def __init__(self, network: torch.nn.Module, params: Params, auguments: Auguments, batches: int) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        params: Params,
+        auguments: Auguments,
+        batches: int,
+        labels: int,
+        weights: torch.Tensor | None,
+    ) -> None:
+        """`weights` (labels,): how much each label counts in the loss of the training."""
         super().__init__()
+        self._params = params
+        self._mix = Mixer(auguments, params.training.seed, labels)
+        self._weights = weights
         self.network = network.to(memory_format=torch.channels_last)
         self._training = params.training
         self._augment = Augmenter(auguments, params.training.seed)
@@ -101,6 +114,7 @@ class Module(pl.LightningModule):
         images, targets, ids = batch
         if self.trainer.training:
             floats = self._augment(images, ids.cpu().numpy(), self.current_epoch)
+            floats, targets = self._mix(floats, targets, self.global_step)
         else:
             floats = normalize(images.float().div_(255.0), self._preprocessing)
         return floats.contiguous(memory_format=torch.channels_last), targets
@@ -113,12 +127,13 @@ class Module(pl.LightningModule):
     ) -> dict[str, torch.Tensor]:
         images, targets = batch
         logits = self.network(images).float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=self._training.label_smoothing)
-        return {"loss": loss, "right": (logits.detach().argmax(dim=1) == targets).sum()}
+        weights = self._weights.to(logits.device) if self._weights is not None else None
+        found = loss.cross_entropy(logits, targets, self._training.label_smoothing, weights)
+        return {"loss": found, "right": loss.right(logits, targets)}
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
         images, targets = batch
-        self._outputs.append((self.network(images).float(), targets))
+        self._outputs.append((answers(self.network, images, self._preprocessing, EVAL_BATCH), targets))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([logits for logits, _ in self._outputs])
@@ -137,28 +152,7 @@ class Module(pl.LightningModule):
         self.log("valid_macro_f1", float(f1))
 
     def configure_optimizers(self) -> Any:
-        chosen, rate = self._training, self._training.learning_rate
-        weights = list(self.network.parameters())
-        optimizer: torch.optim.Optimizer
-        if chosen.optimizer == "sgd":
-            optimizer = torch.optim.SGD(
-                weights, rate, momentum=0.9, nesterov=True, weight_decay=chosen.weight_decay
-            )
-        elif chosen.optimizer == "adam":
-            optimizer = torch.optim.Adam(weights, rate, weight_decay=chosen.weight_decay)
-        else:
-            optimizer = torch.optim.AdamW(weights, rate, weight_decay=chosen.weight_decay)
-        steps = self._batches * chosen.epochs
-        scheduler: Any
-        if chosen.scheduler == "none":
-            return optimizer
-        if chosen.scheduler == "onecycle":
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-        elif chosen.scheduler == "cosine":
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        else:
-            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, max(steps // 3, 1), gamma=0.1)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return optimisers.build(self.network, self._params, self._batches * self._training.epochs)
 
 
 class Reporter(pl.Callback):
@@ -190,7 +184,7 @@ class Reporter(pl.Callback):
         return {
             **kept,
             "losses": [float(loss) for loss in self._losses],
-            "right": [int(right) for right in self._right],
+            "right": [float(right) for right in self._right],
             "seen": self._seen,
         }
 
@@ -221,8 +215,8 @@ class Reporter(pl.Callback):
         step = trainer.global_step
         last = batch_idx + 1 == self._batches
         if step % self._stride == 0 or last:
-            loss = float(torch.stack(self._losses).mean())
-            if not np.isfinite(loss):
+            mean = float(torch.stack(self._losses).mean())
+            if not np.isfinite(mean):
                 raise Diverged(
                     "The loss became infinite in epoch {epoch}; lower the learning rate, "
                     "or set the precision to fp32.",
@@ -232,8 +226,8 @@ class Reporter(pl.Callback):
                 step,
                 step / self._batches,
                 {
-                    "train_loss": loss,
-                    "train_accuracy": int(torch.stack(self._right).sum()) / self._seen,
+                    "train_loss": mean,
+                    "train_accuracy": float(torch.stack(self._right).sum()) / self._seen,
                     "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                 },
             )
@@ -333,6 +327,7 @@ def fit(
     hardware: Hardware,
     folder: Path,
     outlet: Outlet,
+    labels: int,
 ) -> Trained:
     """Train from the newest whole checkpoint in `folder` where there is one; `best.ckpt` lies beside it.
 
@@ -347,15 +342,29 @@ def fit(
         lambda: module.current_epoch,
         lambda: module.take_position(),
     )
-    module = Module(network, params, auguments, len(batches))
+    even = params.training.class_weights == "balanced"
+    weights = loss.balanced(train.rows.targets, labels) if even else None
+    module = Module(network, params, auguments, len(batches), labels, weights)
     stopping = params.early_stopping
     mode = "min" if stopping.metric == "valid_loss" else "max"
     reporter = Reporter(outlet, len(batches), params.training.epochs, folder)
+    averaged = params.training.ema_decay > 0.0
     best = Checkpoint(
-        "best", outlet, dirpath=folder, monitor=stopping.metric, mode=mode, save_weights_only=True
+        "best",
+        outlet,
+        dirpath=folder,
+        monitor=stopping.metric,
+        mode=mode,
+        save_weights_only=not averaged,  # Lightning asks no callback for averages where only weights are saved
     )
     last = Checkpoint("last", outlet, dirpath=folder)
-    callbacks: list[pl.Callback] = [reporter]
+    callbacks: list[pl.Callback] = []
+    if params.training.freeze_epochs:
+        callbacks.append(optimisers.Freezing(params))
+    if averaged:
+        # A checkpoint's `state_dict` is the average, which is measured and exported; the weights lie beside it.
+        callbacks.append(EMAWeightAveraging(device=hardware.device, decay=params.training.ema_decay))
+    callbacks.append(reporter)  # it writes checkpoints in mid-epoch, which know of the average by then
     if stopping.enabled:
         callbacks.append(
             EarlyStopping(

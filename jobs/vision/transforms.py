@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as V
 
 from core.params import Auguments
 from core.params.auguments import Flip
-from jobs.vision.pyfunc_model import normalize
+from jobs.vision.pyfunc_model import normalize, patch_starts
 
 DRAWS = 24
 """Random numbers drawn for each image and epoch; each change has its own."""
@@ -38,26 +38,33 @@ class Augmenter:
         self._preprocessing = auguments.preprocessing.model_dump()
         self._seed = seed
         self._trivial = v2.TrivialAugmentWide(num_magnitude_bins=self._do.trivial_augment.strength)
+        self._rand = v2.RandAugment(
+            num_ops=self._do.rand_augment.changes, magnitude=self._do.rand_augment.strength
+        )
 
     def __call__(self, images: torch.Tensor, ids: np.ndarray, epoch: int) -> torch.Tensor:
         """`ids` are the images' lasting numbers (n,). The result lies on the device of `images`."""
         numbers = np.stack([generator(self._seed, epoch, int(i)).random(DRAWS, np.float32) for i in ids])
         draws = torch.from_numpy(numbers).to(images.device)
         if self._do.trivial_augment.enabled:
-            images = self._trivially(images, numbers[:, 0])
+            images = self._seeded(self._trivial, images, numbers[:, 0])
+        if self._do.rand_augment.enabled:
+            images = self._seeded(self._rand, images, numbers[:, 19])
         out = images.float().div_(255.0)
         out = self._colours(out, draws)
         out = self._blurred(out, numbers)
         out = self._moved(out, draws)
+        out = self._patch(self._noisy(out, numbers), numbers)
         out = normalize(out, self._preprocessing)
         return self._erased(out, numbers)
 
-    def _trivially(self, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+    @staticmethod
+    def _seeded(change: torch.nn.Module, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
         done = []
         with torch.random.fork_rng(devices=[]):  # the operation draws from torch's global generator
             for image, draw in zip(images, draws, strict=True):
                 torch.manual_seed(int(draw * 2**31))
-                done.append(self._trivial(image))
+                done.append(change(image))
         return torch.stack(done)
 
     def _colours(self, x: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
@@ -90,10 +97,10 @@ class Augmenter:
         return x
 
     def _moved(self, x: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """Flips, cut and turn in one resampling."""
+        """Flips, cut, size and turn in one resampling."""
         across = self._flips(draws[:, 7], self._do.horizontal_flip)
         down = self._flips(draws[:, 8], self._do.vertical_flip)
-        if not (self._do.rotation.enabled or self._do.crop.enabled):
+        if not (self._do.rotation.enabled or self._do.crop.enabled or self._do.zoom.enabled):
             x = torch.where(across.view(-1, 1, 1, 1) < 0, x.flip(-1), x)
             return torch.where(down.view(-1, 1, 1, 1) < 0, x.flip(-2), x)
         wide = torch.ones_like(across)
@@ -106,6 +113,10 @@ class Augmenter:
             high = (area.sqrt() / stretch).clamp(max=1.0)
         right = (2.0 * draws[:, 11] - 1.0) * (1.0 - wide)
         low = (2.0 * draws[:, 12] - 1.0) * (1.0 - high)
+        if self._do.zoom.enabled:
+            smallest, largest = math.log(self._do.zoom.smallest), math.log(self._do.zoom.largest)
+            size = torch.exp(smallest + (largest - smallest) * draws[:, 22])
+            wide, high = wide / size, high / size
         angle = torch.zeros_like(across)
         if self._do.rotation.enabled:
             angle = (2.0 * draws[:, 13] - 1.0) * math.radians(self._do.rotation.degrees)
@@ -120,6 +131,31 @@ class Augmenter:
         )
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    def _noisy(self, x: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        noise = self._do.noise
+        if noise.enabled:
+            for place in np.flatnonzero(draws[:, 20] < noise.probability):
+                own = torch.Generator().manual_seed(int(float(draws[place, 21]) * 2**31))
+                sigma = float(torch.rand(1, generator=own)) * noise.strength
+                grain = torch.randn(x.shape[1:], generator=own).to(x.device)  # the same on any device
+                x[place] = (x[place] + sigma * grain).clamp_(0.0, 1.0)
+        return x
+
+    def _patch(self, x: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """One of the patches into which `pyfunc_model.patches` cuts each image, where it does."""
+        patching = self._preprocessing["patching"]
+        if not patching["enabled"]:
+            return x
+        size, starts = patching["size"], patch_starts(x.shape[-1], patching)
+        chosen = (draws[:, 23].astype(np.float64) * len(starts) ** 2).astype(int)
+        corners = [divmod(int(place), len(starts)) for place in chosen]
+        return torch.stack(
+            [
+                image[:, starts[row] : starts[row] + size, starts[column] : starts[column] + size]
+                for image, (row, column) in zip(x, corners, strict=True)
+            ]
+        )
 
     @staticmethod
     def _flips(draws: torch.Tensor, flip: Flip) -> torch.Tensor:

@@ -62,7 +62,7 @@ def test_changed_values_keep_the_comments() -> None:
         ("training:\n  epochs: ten", Params, "“training.epochs” is “ten”; write a whole number"),
         ("training:\n  epochs: true", Params, "“training.epochs” is “True”; write a whole number"),
         ("training: 5", Params, "“training” is “5”; write settings below it"),
-        ("model: {architecture: resnet19}", Params, "“resnet19”; allowed are: resnet18, resnet50"),
+        ("model: {architecture: resnet19}", Params, "“resnet19”; allowed are: resnet18, resnet34"),
         ("model: {weights: ../../x.safetensors}", Params, "“model.weights” is"),
         ("model: {architecture: vit_b_16}\ndata: {image_size: 100}", Params, "multiple of 16; take 96"),
         ("preprocessing: {normalize_std: [1, 1]}", Auguments, "normalize_std” is .* three numbers"),
@@ -113,3 +113,15 @@ def test_parameters_are_saved_for_each_theme_alone(tmp_path: Path) -> None:
     (tmp_path / "config/themes/1/params.yaml").write_text("training: [")
     with pytest.raises(InvalidInput, match=r"config/themes/1/params\.yaml"):
         saved(settings, 1)
+
+
+def test_files_that_contradict_each_other_are_not_saved(tmp_path: Path) -> None:
+    settings = Settings.from_env({"VERITRAIN_DATA_DIR": str(tmp_path)})
+    save(settings, 1, "Ada", parse_yaml("data: {image_size: 128}", Params))
+    patched = parse_yaml("preprocessing: {patching: {enabled: true, size: 128}}", Auguments)
+    save(settings, 1, "Ada", patched)
+    with pytest.raises(InvalidInput, match="is 128 pixels, but images are brought to 64"):
+        save(settings, 1, "Ada", parse_yaml("data: {image_size: 64}", Params))
+    assert saved(settings, 1)[0].data.image_size == 128
+    with pytest.raises(InvalidInput, match="no pre-trained weights of small_cnn"):
+        parse_yaml("model: {architecture: small_cnn, weights: default}", Params)

@@ -109,7 +109,7 @@ def test_labels_are_those_that_the_served_model_predicts(finished: Finished) -> 
     beside.write_text(json.dumps(exact))
     _, table = result_of(run(spec, finished.settings), finished.settings)
     folder = finished.settings.artifacts_dir / "runs/1/model"
-    classifier = Classifier(json.loads((folder / "config.json").read_text()), folder / "weights.safetensors")
+    classifier = Classifier(folder)
     files = FileStore(finished.settings.files_url)
     paths = pq.read_table(files.local_path(spec.manifest))["image_path"].to_pylist()
     probabilities, _ = classifier.classify([files.read(path) for path in paths])

@@ -224,9 +224,9 @@ def test_damaged_images_are_named_and_left_out(vision_settings: Settings) -> Non
 
 
 def test_a_loss_that_is_no_number_ends_the_run(vision_settings: Settings) -> None:
-    from jobs.vision.pyfunc_model import build_network
+    from jobs.vision import architectures
 
-    state = build_network("mobilenet_v3_small", 3, 32).state_dict()
+    state = architectures.get("mobilenet_v3_small").build(3, 32).state_dict()
     state["features.0.0.weight"].fill_(float("nan"))
     files = FileStore(vision_settings.files_url)
     files.write("weights/nan.safetensors", save(state))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from core.events import Wish
+from core.files import FileStore
+from core.params import ARCHITECTURES, Auguments, Params, parse_yaml
+from core.params.models import ModelParams
+from jobs.runtime import Paused
+from jobs.vision import architectures, models, optimisers
+from jobs.vision.data import Pictures, Rows
+from jobs.vision.hardware import Hardware
+from jobs.vision.train import Outlet, best_weights, fit
+
+QUIET = Outlet(lambda *_: None, lambda *_: None, lambda *_: None, lambda: None)
+CPU = Hardware("cpu", "fp32", 1)
+
+
+def test_the_forms_list_is_the_list_of_files() -> None:
+    assert sorted(ARCHITECTURES) == architectures.registered()
+    assert list(get_args(ModelParams.model_fields["architecture"].annotation)) == list(ARCHITECTURES)
+    for name, known in ARCHITECTURES.items():
+        assert known.smallest == architectures.get(name).SMALLEST
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_each_answers_its_smallest_images_and_knows_its_layers(name: str) -> None:
+    code = architectures.get(name)
+    network = code.build(5, code.SMALLEST)
+    assert network.eval()(torch.zeros(2, 3, code.SMALLEST, code.SMALLEST)).shape == (2, 5)
+    groups = optimisers.layer_groups(network, code.LAYERS)
+    assert all(groups) and sum(map(len, groups)) == len(list(network.parameters()))
+    assert groups[-1][-1].shape == (5,), "the last group is the layer that answers"
+    order = [id(weight) for weight in network.parameters()]
+    firsts = [min(order.index(id(weight)) for weight in group) for group in groups]
+    assert firsts == sorted(firsts) or name == "vit_b_16", "from the input to the output"
+
+
+def test_earlier_layers_learn_slower(tmp_path: Path) -> None:
+    params = parse_yaml("training: {layer_decay: 0.5, learning_rate: 0.08, scheduler: none}", Params)
+    network = models.build(params, Auguments(), 3, FileStore(str(tmp_path)))
+    optimizer = optimisers.build(network, params, 10)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.08, 0.04, 0.02, 0.01, 0.005, 0.0025]
+    assert optimizer.param_groups[0]["params"][0] is network.fc.weight
+    together = parse_yaml("training: {learning_rate: 0.08}", Params)
+    assert len(optimisers.rates(network, together)) == 1
+
+
+def pictures(n: int, size: int = 32) -> Pictures:
+    random = np.random.default_rng(n)
+    targets = np.arange(n) % 2
+    pixels = random.integers(0, 100, (n, 3, size, size)) + 100 * targets[:, None, None, None]
+    rows = Rows(np.arange(n), ("",) * n, targets)
+    return Pictures(rows, torch.from_numpy(pixels.astype(np.uint8)))
+
+
+def trained(folder: Path, training: str, outlet: Outlet = QUIET, augmentation: str = "{}") -> dict[str, Any]:
+    """The weights before, and those of the best epoch."""
+    params = parse_yaml(
+        f"model: {{architecture: small_cnn}}\ntraining: {{batch_size: 8, {training}}}\ndata: {{image_size: 32}}",
+        Params,
+    )
+    auguments = parse_yaml(f"augmentation: {augmentation}", Auguments)
+    torch.manual_seed(1)
+    network = models.build(params, auguments, 2, FileStore(str(folder)))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    fit(network, params, auguments, pictures(32), pictures(10), CPU, folder / "checkpoints", outlet, 2)
+    return {"before": before, "best": best_weights(folder / "checkpoints")}
+
+
+def test_a_frozen_backbone_does_not_move_and_thaws(tmp_path: Path) -> None:
+    frozen = trained(tmp_path / "frozen", "epochs: 2, freeze_epochs: 2, weight_decay: 0.1")
+    for name, value in frozen["best"].items():
+        assert torch.equal(value, frozen["before"][name]) != name.startswith("head"), name
+    thawed = trained(tmp_path / "thawed", "epochs: 2, freeze_epochs: 1, seed: 1")
+    last = torch.load(tmp_path / "thawed/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert not torch.equal(last["network.layer1.0.weight"], thawed["before"]["layer1.0.weight"])
+
+
+def test_the_average_is_measured_and_exported_and_a_resumed_training_has_it(tmp_path: Path) -> None:
+    text = "epochs: 3, ema_decay: 0.9, class_weights: balanced, layer_decay: 0.8, freeze_epochs: 1"
+    mixing = "{mixup: {enabled: true}, cutmix: {enabled: true}, rand_augment: {enabled: true}}"
+    whole = trained(tmp_path / "whole", text, augmentation=mixing)["best"]
+    last = torch.load(tmp_path / "whole/checkpoints/last.ckpt", weights_only=True)
+    own, average = last["current_model_state"], last["state_dict"]
+    assert own.keys() == average.keys()
+    assert not torch.equal(own["network.head.weight"], average["network.head.weight"])
+
+    steps = 0
+
+    def wanted() -> str | None:
+        nonlocal steps
+        steps += 1
+        return Wish.PAUSE if steps == 6 else None
+
+    with pytest.raises(Paused):
+        trained(tmp_path / "half", text, replace(QUIET, wanted=wanted), mixing)
+    resumed = trained(tmp_path / "half", text, augmentation=mixing)["best"]
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    torch.testing.assert_close(
+        torch.load(tmp_path / "half/checkpoints/last.ckpt", weights_only=True)["current_model_state"], own,
+        rtol=0, atol=0,
+    )  # fmt: skip
