@@ -19,8 +19,8 @@ from core.errors import InvalidInput
 from core.files import FileStore
 from core.spec import RunSpec
 from jobs.vision import steps
+from jobs.vision.imaging import Unreadable, open_image, prepare
 from jobs.vision.kept import Kept
-from jobs.vision.pyfunc_model import Unreadable, open_image, prepare
 from jobs.vision.transforms import generator
 
 MEMORY_SHARE = 0.25

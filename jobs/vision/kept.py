@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jobs.vision import pyfunc_model, steps
+from jobs.vision import imaging, steps
 
 
 class Kept:
@@ -24,7 +24,7 @@ class Kept:
         self._folder = folder
         self._size = size
         code = [
-            Path(pyfunc_model.__file__),
+            Path(imaging.__file__),
             *(steps.FOLDER / f"{name}.py" for name, _ in steps.plan(preprocessing)),
         ]
         parts = [

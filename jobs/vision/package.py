@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from core.params import Auguments, Params, network_side, to_yaml
 from core.spec import RunSpec
-from jobs.vision import architectures, pyfunc_model, steps
+from jobs.vision import architectures, imaging, pyfunc_model, steps
 from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
@@ -85,6 +85,7 @@ def write(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+    shutil.copyfile(imaging.__file__, folder / "imaging.py")
     shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
     for step, _options in done:
         shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")

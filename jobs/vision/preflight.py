@@ -23,7 +23,8 @@ from jobs.runtime import Cancelled, Job, classify
 from jobs.vision import hardware, models, package
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
 from jobs.vision.hardware import Hardware
-from jobs.vision.pyfunc_model import Classifier, answers, normalize
+from jobs.vision.imaging import answers, normalize
+from jobs.vision.pyfunc_model import Classifier
 from jobs.vision.train import Outlet, best_weights, fit
 
 STEPS, MOST_STEPS = 3, 16

@@ -34,7 +34,7 @@ from core.spec import SuggestSpec
 from core.suggestion_files import BATCH, RESULT
 from jobs.runtime import Cancelled, Job
 from jobs.vision import architectures, hardware, steps
-from jobs.vision.pyfunc_model import (
+from jobs.vision.imaging import (
     Unreadable,
     network_beside,
     normalize,

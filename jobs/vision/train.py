@@ -28,8 +28,8 @@ from jobs.runtime import Cancelled, Paused
 from jobs.vision import checkpoints, loss, optimisers
 from jobs.vision.data import Batch, EvalBatches, Pictures, TrainBatches
 from jobs.vision.hardware import Hardware
+from jobs.vision.imaging import answers, normalize
 from jobs.vision.mixing import Mixer
-from jobs.vision.pyfunc_model import answers, normalize
 from jobs.vision.transforms import Augmenter
 
 PROGRESS_SECONDS = 0.5

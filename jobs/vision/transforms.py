@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as V
 
 from core.params import Auguments
 from core.params.auguments import Flip
-from jobs.vision.pyfunc_model import normalize, patch_starts
+from jobs.vision.imaging import normalize, patch_starts
 
 DRAWS = 24
 """Random numbers drawn for each image and epoch; each change has its own."""
@@ -143,7 +143,7 @@ class Augmenter:
         return x
 
     def _patch(self, x: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
-        """One of the patches into which `pyfunc_model.patches` cuts each image, where it does."""
+        """One of the patches into which `imaging.patches` cuts each image, where it does."""
         patching = self._preprocessing["patching"]
         if not patching["enabled"]:
             return x

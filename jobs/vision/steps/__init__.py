@@ -14,7 +14,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from core.params.auguments import STEPS, names
-from jobs.vision.pyfunc_model import Step, bound
+from jobs.vision.imaging import Step, bound
 
 FOLDER = Path(__file__).parent
 BUILT_IN = frozenset({"equalize", "clahe", "gamma", "grayscale"})
@@ -43,5 +43,5 @@ def plan(preprocessing: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def loaded(preprocessing: Mapping[str, Any]) -> list[Step]:
-    """What is done to each image, ready for `pyfunc_model.prepare`."""
+    """What is done to each image, ready for `imaging.prepare`."""
     return [bound(import_module(f"{__name__}.{name}"), options) for name, options in plan(preprocessing)]

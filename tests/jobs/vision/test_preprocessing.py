@@ -24,7 +24,7 @@ from core.params.auguments import STEPS
 from core.settings import Settings
 from jobs.vision import steps
 from jobs.vision.data import Pictures, Rows, decode
-from jobs.vision.pyfunc_model import normalize, patch_starts, patches, prepare, put_together
+from jobs.vision.imaging import normalize, patch_starts, patches, prepare, put_together
 from jobs.vision.transforms import Augmenter
 from tests.jobs.vision.helpers import TINY, make_spec, of_type, png, run
 from tests.jobs.vision.test_vision_images import LIMIT, OFF, PLAIN

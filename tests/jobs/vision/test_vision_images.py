@@ -13,7 +13,7 @@ from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
 from jobs.vision import evaluate, hardware, models
 from jobs.vision.data import EvalBatches, Pictures, Rows, TrainBatches, decode
-from jobs.vision.pyfunc_model import Unreadable, normalize, open_image, prepare
+from jobs.vision.imaging import Unreadable, normalize, open_image, prepare
 from jobs.vision.transforms import Augmenter
 from tests.jobs.vision.helpers import png
 

@@ -102,7 +102,8 @@ def test_a_version_predicts_alone_what_the_run_predicted(finished: Finished, tmp
 
     changed = tmp_path / "repository"
     shutil.copytree(ROOT / "jobs", changed / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
-    (changed / "jobs/vision/pyfunc_model.py").write_text("raise SystemExit('the changed file was used')")
+    for name in ("pyfunc_model", "imaging", "architectures/mobilenet_v3_small"):
+        (changed / f"jobs/vision/{name}.py").write_text("raise SystemExit('the changed file was used')")
     (tmp_path / "serve.py").write_text(SERVE)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     subprocess.run(
