@@ -126,6 +126,24 @@ class TextSplitSpec(_Frozen):
     created_by: str
 
 
+PREVIEW_QUEUE = "preview"
+"""What a person waits for at the screen, see core.previews; it has no runs, so core.queue does not look at it."""
+
+
+class PreviewSpec(_Frozen):
+    """What `core.previews` asks of the preview worker; no run, nothing of it is kept."""
+
+    params: dict[str, Any]  # core.params.Params, resolved
+    auguments: dict[str, Any]  # core.params.Auguments, resolved
+    image_ids: tuple[int, ...]
+    paths: tuple[str, ...]  # keys in the file store, one for each image
+    labels: tuple[int, ...]  # … and a number for its label
+    shown: int
+    compared: int
+    dice: int  # takes the place of epoch and step
+    max_pixels: int
+
+
 JobSpec = RunSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec
 _KINDS: Mapping[str, type[JobSpec]] = {
     "preflight": PreflightSpec,

@@ -10,7 +10,7 @@ from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.params import Auguments, Params
 from pages.widgets import draft as drafts
-from pages.widgets import form, frame, parameter_history, presets, steps
+from pages.widgets import form, frame, parameter_history, presets, preview, steps
 
 theme = frame.theme_from_url(workbench.current())
 wb, me = frame.open_page(
@@ -141,6 +141,7 @@ with form_tab:
     offered = st.container()
     problems = {file: draw_form(model, default, file) for model, default, file in FILES}
     now = {type(model): model for model in draft.models()}
+    preview.draw(wb, theme, now.get(Params), now.get(Auguments))
     if may_edit and len(now) == len(FILES):
         counts = images.statistics(wb, theme.id)
         to_learn = sum(split.get("train", 0) for split in counts.by_label_split.values())

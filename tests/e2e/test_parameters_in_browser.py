@@ -13,7 +13,8 @@ from core import auth
 from core.workbench import Workbench
 from tests.app import App
 from tests.conftest import PASSWORD
-from tests.e2e.screens import running, window
+from tests.e2e.screens import running, settled, window
+from tests.previewing import preview_worker
 from tests.steps import ready_theme
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -60,7 +61,7 @@ def test_form_text_presets_two_people_and_the_way_back(page: Page, app: App) -> 
     written = text.input_value()
     text.fill(written.replace("epochs: 100", "epochs: 0"))
     text.press("Control+Enter")
-    expect(page.get_by_text("Line 11: “training.epochs” is 0; allowed is 1 to 1000.")).to_be_visible()
+    expect(page.get_by_text("Line 13: “training.epochs” is 0; allowed is 1 to 1000.")).to_be_visible()
     expect(page.locator(".st-key-save button")).to_be_disabled()
     text.fill(written.replace("epochs: 100", "epochs: 12"))
     text.press("Control+Enter")
@@ -92,3 +93,34 @@ def test_form_text_presets_two_people_and_the_way_back(page: Page, app: App) -> 
     listed = grace.get("/api/theme/1/training/config/history/").json()
     assert [version["author"] for version in listed] == ["Ada", "Ada", "Grace"]
     assert grace.get("/api/theme/1/training/config/").json()["params"] == theirs["params"]
+
+
+def pictures(page: Page, of: str) -> list[str]:
+    found = page.locator(f'img[alt$="{of}"]')
+    return [str(one.get_attribute("src")) for one in found.all()]
+
+
+def test_the_preview_follows_the_draft_and_the_dice(page: Page, app: App, broker_url: str) -> None:
+    page.goto("/parameters?theme=1")
+    page.get_by_text("Preview on your own images").click()
+    expect(page.get_by_text("The worker that draws previews is not there")).to_be_visible()
+    with preview_worker(app.folder / "data", app.folder / "artifacts", broker_url):
+        press(page, "preview-roll-1")
+        seen = page.locator('img[alt$="with random changes"]')
+        expect(seen).to_have_count(9)
+        settled(page)
+        first, plain = pictures(page, "with random changes"), pictures(page, "after")
+        assert len(set(first)) == 9
+        press(page, "preview-roll-1")
+        expect(seen.first).not_to_have_attribute("src", first[0])
+        settled(page)
+        assert not set(pictures(page, "with random changes")) & set(first)
+        assert pictures(page, "after") == plain
+
+        page.get_by_text("Preprocessing", exact=True).first.click()
+        page.locator("label", has_text="Greyscale").first.click()
+        gray = page.locator('img[alt$="after"]')
+        expect(gray.first).not_to_have_attribute("src", plain[0])
+        settled(page)
+        assert pictures(page, "after") != plain
+        expect(page.get_by_text("not saved yet")).to_be_visible()

@@ -98,7 +98,7 @@ def test_everything_starts_restarts_and_stops(house: House) -> None:
     killed.kill()
     wait_for(lambda: not killed.is_running() and house.answers(), 30)
     all_of_it = house.family()
-    assert len(all_of_it) == 5  # supervisor, app, worker, light, serve
+    assert len(all_of_it) == 6  # supervisor, app, worker, light, preview, serve
     assert house.process is not None
     house.process.send_signal(signal.SIGINT)
     assert house.process.wait(15) == 0
@@ -127,7 +127,16 @@ def test_the_plan_starts_what_is_missing(settings: Settings, monkeypatch: pytest
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     children = plan(replace(settings, host="0.0.0.0", workers=2, data_dir=settings.data_dir / "a b"), "mark")
-    assert [c.name for c in children] == ["broker", "mlflow", "app", "worker-1", "worker-2", "light", "serve"]
+    assert [c.name for c in children] == [
+        "broker",
+        "mlflow",
+        "app",
+        "worker-1",
+        "worker-2",
+        "light",
+        "preview",
+        "serve",
+    ]
     assert str(settings.data_dir / "a b" / "broker") in children[0].command
     environment = children[2].environment
     assert environment[MARK] == "mark"
@@ -135,5 +144,5 @@ def test_the_plan_starts_what_is_missing(settings: Settings, monkeypatch: pytest
     assert len(environment["VERITRAIN_SETUP_TOKEN"]) >= 12
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere/0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere/mlflow")
-    assert [c.name for c in plan(settings, "mark")] == ["app", "worker", "light", "serve"]
+    assert [c.name for c in plan(settings, "mark")] == ["app", "worker", "light", "preview", "serve"]
     assert "VERITRAIN_SETUP_TOKEN" not in plan(settings, "mark")[0].environment

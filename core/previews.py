@@ -1,0 +1,118 @@
+"""Stored. What parameters do to a theme's own images, asked of a warm worker while a person waits."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from rq import Queue, Worker
+from rq.exceptions import NoSuchJobError
+from rq.results import Result
+from rq.serializers import JSONSerializer
+
+from core import images, queue
+from core.errors import InvalidInput, Unavailable
+from core.image_filter import Filter
+from core.params import Auguments, Params, check_together
+from core.spec import PREVIEW_QUEUE, PreviewSpec
+from core.workbench import Workbench
+
+ENTRY = "jobs.preview.run"
+SHOWN = 9
+"""Pictures of the grid."""
+COMPARED = 3
+"""Images that are shown before and after preprocessing."""
+PATIENCE_SECONDS = 8
+"""A person waits no longer; below the 10 s after which the broker's connection gives up."""
+KEPT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Picture:
+    image_id: int
+    file_name: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Preview:
+    augmented: tuple[Picture, ...]
+    """SHOWN pictures as a training would see them; with few images they come again with other chance."""
+    before: tuple[Picture, ...]
+    """Brought to size, nothing else."""
+    after: tuple[Picture, ...]
+
+
+def ask(wb: Workbench, theme_id: int, params: Params, auguments: Auguments, dice: int) -> Preview | None:
+    """The theme's newest images under these parameters; None where it has none.
+
+    Another `dice` is another chance. Images that cannot be read are left out, as a training leaves them out.
+    Raises Unavailable when no worker answers in time, InvalidInput where the parameters contradict each other or
+    no image can be read.
+    """
+    check_together(params, auguments)
+    found = images.page(wb, theme_id, Filter(split="train"), limit=SHOWN).items
+    found = found or images.page(wb, theme_id, limit=SHOWN).items
+    if not found:
+        return None
+    spec = PreviewSpec(
+        params=params.model_dump(mode="json"),
+        auguments=auguments.model_dump(mode="json"),
+        image_ids=tuple(image.id for image in found),
+        paths=tuple(image.image_path for image in found),
+        labels=tuple(image.label_id or 0 for image in found),
+        shown=SHOWN,
+        compared=COMPARED,
+        dice=dice,
+        max_pixels=wb.settings.max_pixels,
+    )
+    answer = _answer(wb, spec)
+    if not answer["readable"]:
+        raise InvalidInput("None of the theme's newest images can be read; check the file store.")
+    readable = [found[place] for place in answer["readable"]]
+
+    def pictures(name: str) -> tuple[Picture, ...]:
+        return tuple(
+            Picture(image.id, image.file_name, base64.b64decode(text))
+            for text, image in zip(answer[name], itertools.cycle(readable), strict=False)
+        )
+
+    return Preview(pictures("augmented"), pictures("before"), pictures("after"))
+
+
+def _answer(wb: Workbench, spec: PreviewSpec) -> dict[str, Any]:
+    with queue.reachable():
+        asked = Queue(PREVIEW_QUEUE, connection=wb.broker, serializer=JSONSerializer)
+        if not Worker.count(queue=asked):
+            raise Unavailable(
+                "The worker that draws previews is not there; it is started again by itself, so try again in a "
+                "minute. Everything else works without it."
+            )
+        job = asked.enqueue_call(
+            ENTRY,
+            args=(spec.model_dump_json(),),
+            timeout=PATIENCE_SECONDS * 4,
+            ttl=PATIENCE_SECONDS,  # nobody waits for it any more
+            result_ttl=KEPT_SECONDS,
+            failure_ttl=KEPT_SECONDS,
+            description="preview",
+        )
+        try:
+            result = job.latest_result(timeout=PATIENCE_SECONDS)
+        except (redis.TimeoutError, NoSuchJobError):
+            result = None
+    if result is None:
+        raise Unavailable(
+            "The preview did not come within {seconds} seconds: its worker is busy or starting. Try again in a moment.",
+            seconds=PATIENCE_SECONDS,
+        )
+    if result.type != Result.Type.SUCCESSFUL:
+        raise Unavailable(
+            "The preview failed; the log of the preview worker says why. A training is not affected."
+        )
+    answer = result.return_value
+    assert isinstance(answer, dict)
+    return answer
