@@ -130,7 +130,7 @@ class TrainingParams(Group):
     )
     freeze_epochs: int = param(
         0,
-        N_("Frozen epochs"),
+        N_("Backbone frozen for"),
         N_(
             "For so many epochs at first only the last layer learns, so that pre-trained weights are not "
             "spoilt; 0 lets everything learn from the start."

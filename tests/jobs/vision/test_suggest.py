@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 import torch
+from PIL import Image
 
 from core import events as protocol
 from core.files import FileStore
@@ -117,6 +119,28 @@ def test_labels_are_those_that_the_served_model_predicts(finished: Finished) -> 
     assert table["label_id"].to_pylist() == np.array(LABEL_IDS)[probabilities.argmax(axis=1)].tolist()
     assert np.allclose(table["confidence"].to_numpy(), best, atol=1e-5)
     assert np.allclose(table["margin"].to_numpy(), best - second, atol=1e-5)
+
+
+def test_a_version_from_before_versions_carried_their_code_answers_the_same(
+    finished: Finished, tmp_path: Path
+) -> None:
+    from jobs.vision.hardware import Hardware
+    from jobs.vision.suggest import Network
+
+    folder = finished.settings.artifacts_dir / "runs/1/model"
+    config = json.loads((folder / "config.json").read_text())
+    names = ("resize", "grayscale", "equalize", "normalize_mean", "normalize_std")
+    old = {name: config[name] for name in ("architecture", "labels", "image_size", "max_pixels")}
+    old |= {"format": 1, "preprocessing": {name: config["preprocessing"][name] for name in names}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    (tmp_path / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    answers = []
+    for place in (tmp_path, folder):
+        network = Network(place, Hardware("cpu", "fp32", 1))
+        answers.append(network(network.prepared(image)[None]))
+    for before, now in zip(*answers, strict=True):
+        assert np.array_equal(before, now)
 
 
 ENTRY = """
