@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from core import preflight_words
+from core.params import Auguments, parse_yaml
 from core.preflight_lines import Line
 from core.settings import Settings
 from core.spec import PreflightSpec
@@ -16,12 +17,14 @@ from tests.jobs.vision.helpers import TINY, events, make_spec, of_type
 
 
 def tried(
-    settings: Settings, run_id: int, text: str = TINY, **data: Any
+    settings: Settings, run_id: int, text: str = TINY, auguments: str = "", **data: Any
 ) -> tuple[dict[str, Line], dict[str, Any]]:
     """The lines by name, and the figures."""
     from jobs.vision.preflight import main
 
-    run = make_spec(settings, run_id, text, **data)
+    run = make_spec(settings, run_id, text, **data).model_copy(
+        update={"auguments": parse_yaml(auguments, Auguments).model_dump(mode="json")}
+    )
     spec = PreflightSpec(
         run_id=run_id, kind="preflight", theme_id=1, trial=run, about="", code=run.code, created_by="trainer"
     )
@@ -72,3 +75,18 @@ def test_what_the_training_would_stumble_over_is_said_before(vision_settings: Se
     lines, _figures = tried(vision_settings, 806, TINY.replace("}", ", weights: gone.safetensors}", 1))
     assert lines["fails"].state == "bad"
     assert "gone.safetensors" in preflight_words.text(lines["fails"])
+
+
+def test_patches_mixed_labels_and_averages_pass_too(vision_settings: Settings) -> None:
+    text = TINY.replace(
+        "batch_size: 8", "batch_size: 8, ema_decay: 0.9, class_weights: balanced, freeze_epochs: 1"
+    )
+    lines, _figures = tried(
+        vision_settings,
+        807,
+        text.replace("image_size: 32", "image_size: 64"),
+        "preprocessing: {patching: {enabled: true, size: 32, stride: 32}, clahe: {enabled: true}}\n"
+        "augmentation: {mixup: {enabled: true}, cutmix: {enabled: true}}",
+    )
+    assert lines["round-trip"].state == "ok", lines["round-trip"]
+    assert "fails" not in lines

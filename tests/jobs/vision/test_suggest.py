@@ -138,7 +138,7 @@ def test_a_version_from_before_versions_carried_their_code_answers_the_same(
     answers = []
     for place in (tmp_path, folder):
         network = Network(place, Hardware("cpu", "fp32", 1))
-        answers.append(network(network.prepared(image)[None]))
+        answers.append(network(np.stack([network.prepared(image)])))
     for before, now in zip(*answers, strict=True):
         assert np.array_equal(before, now)
 
