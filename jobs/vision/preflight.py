@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import time
 from collections.abc import Iterable
@@ -192,6 +193,8 @@ def _mark(chosen: Hardware) -> float:
     if chosen.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return float(torch.cuda.memory_allocated())
+    with suppress(OSError, AttributeError):  # glibc: memory that grows into what was freed would not be seen
+        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):  # Linux: sets the high-water mark back (proc(5), clear_refs)
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return float(psutil.Process().memory_info().rss)
