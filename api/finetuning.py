@@ -8,16 +8,16 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import repeats, run_control, runs
+from core import repeats, run_control, run_growth, run_reports, runs
 from core.events import Status, Wish
 from core.runs import Run
 
@@ -43,6 +43,19 @@ class StopIn(BaseModel):
 
     how: str = Wish.CANCEL.value
     """`finish` ends after this epoch and `keep` now, both with the best model so far; `cancel` now, without."""
+
+
+class ExtendIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1, le=999)]
+    """That are added to those it has run."""
+
+
+class StartFromIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["last", "best"]
 
 
 class JobOut(BaseModel):
@@ -137,18 +150,38 @@ def repeat(wb: Bench, user: Trainer, run_id: Id) -> JobOut:
     return JobOut.of(repeats.start(wb, user, run_id))
 
 
+@router.post(JOBS + "/{run_id}/extend", status_code=201, summary="A new run that goes on for some epochs")
+def extend(wb: Bench, user: Trainer, run_id: Id, body: ExtendIn) -> JobOut:
+    return JobOut.of(run_growth.extend(wb, user, run_id, body.epochs))
+
+
+@router.post(JOBS + "/{run_id}/start-from", summary="Let the theme's next training start with its weights")
+def start_from(wb: Bench, user: Trainer, run_id: Id, body: StartFromIn) -> dict[str, str]:
+    return {"weights": run_growth.start_from(wb, user, run_id, body.kind)}
+
+
 @router.get(JOBS + "/{run_id}/logs", summary="The end of a run's log, oldest line first")
 def logs(
-    wb: Bench, _user: Viewer, run_id: Id, tail: Annotated[int, Query(ge=1, le=10_000)] = 200
+    wb: Bench,
+    _user: Viewer,
+    run_id: Id,
+    tail: Annotated[int, Query(ge=1, le=10_000)] = 200,
+    search: Annotated[str, Query(max_length=200, description="only lines that contain this")] = "",
 ) -> list[LogOut]:
     runs.get(wb, run_id)
-    return [LogOut(**asdict(line)) for line in runs.logs(wb, run_id, tail)]
+    return [LogOut(**asdict(line)) for line in run_reports.logs(wb, run_id, tail, search)]
+
+
+@router.get(JOBS + "/{run_id}/validations", summary="F1 of each label and the worst images, by epoch")
+def validations(wb: Bench, _user: Viewer, run_id: Id) -> list[dict[str, Any]]:
+    runs.get(wb, run_id)
+    return run_reports.validations(wb, run_id)
 
 
 @router.get(JOBS + "/{run_id}/metrics", summary="Series of (step, epoch, value) by metric")
 def metrics(wb: Bench, _user: Viewer, run_id: Id) -> dict[str, list[tuple[int, float, float]]]:
     runs.get(wb, run_id)
-    return runs.metrics(wb, run_id)
+    return run_reports.metrics(wb, run_id)
 
 
 @router.get(JOBS + "/{run_id}/checkpoints", summary="Checkpoints that are still on disk, newest first")
@@ -179,7 +212,7 @@ def follow(
         number, said = last_event_id, time.monotonic()
         while not await request.is_disconnected():
             status = (await run_in_threadpool(runs.get, wb, run_id)).status
-            found = await run_in_threadpool(runs.told, wb, run_id, number)
+            found = await run_in_threadpool(run_reports.told, wb, run_id, number)
             for each in found:
                 data = json.dumps({"at": each.at.isoformat(), **each.payload}, ensure_ascii=False)
                 yield f"id: {each.number}\nevent: {each.type}\ndata: {data}\n\n"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import preflight, preflight_jobs, preflight_words, registry, run_control, runs, themes
+from core import preflight, preflight_jobs, preflight_words, registry, run_control, run_reports, runs, themes
 from core.errors import NotFound
 from core.quality import effect_words, with_without
 from core.runs import Run
@@ -144,8 +144,8 @@ def progress(wb: Bench, _user: Viewer, theme_id: Id, run_id: Id) -> ProgressOut:
     return ProgressOut(
         **_out(run),
         queue_place=runs.queue_place(wb, run_id),
-        metrics=runs.metrics(wb, run_id),
-        log=[line.message for line in runs.logs(wb, run_id, tail=50)],
+        metrics=run_reports.metrics(wb, run_id),
+        log=[line.message for line in run_reports.logs(wb, run_id, tail=50)],
     )
 
 

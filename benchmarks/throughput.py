@@ -27,7 +27,8 @@ from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
 from jobs.vision import architectures, hardware, models
 from jobs.vision.data import Rows, decode
-from jobs.vision.train import Outlet, fit
+from jobs.vision.reporter import Outlet
+from jobs.vision.train import fit
 
 SIZE, BATCH, EPOCHS, LABELS = 64, 64, 2, 10
 PARAMS = f"training: {{epochs: {EPOCHS}, batch_size: {BATCH}}}\ndata: {{image_size: {SIZE}}}"
@@ -92,7 +93,7 @@ def ours(folder: Path, images: int, scratch: Path) -> tuple[float, float, hardwa
         for part in (rows.keep(np.arange(len(rows)) < images), rows.keep(np.arange(len(rows)) >= images))
     ]
     decoding = time.perf_counter() - start
-    outlet = Outlet(lambda *_: None, lambda *_: None, lambda *_: None, lambda: None)
+    outlet = Outlet.silent()
     network = models.build(params, auguments, LABELS, FileStore(str(folder)))
     trained = fit(network, params, auguments, pictures[0], pictures[1], chosen, scratch, outlet, LABELS)
     return decoding, EPOCHS * images / trained.images_per_second, chosen

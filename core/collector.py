@@ -45,7 +45,7 @@ GUARD_SECONDS = 60.0
 """How often the guardrails of running A/B tests are looked at."""
 _HEAD = re.compile(rb'\{"run_id":\d+,"number":(\d+),')
 LEASE_KEY, LEASE_MS = "veritrain:collector", 10_000
-KEPT_TYPES = frozenset({Type.STATUS, Type.LOG, Type.CHECKPOINT, Type.ARTIFACT, Type.RESULT, Type.ERROR})
+KEPT_TYPES = frozenset(Type) - {Type.PROGRESS, Type.METRIC, Type.HEARTBEAT}
 
 
 def start(wb: Workbench) -> Collector:

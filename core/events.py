@@ -30,6 +30,7 @@ class Type(StrEnum):
     metric      {"step": int, "epoch": float, "values": {"train_loss": 0.4, …}}
     log         {"level": "info|warning|error", "message": str}
     checkpoint  {"path", "sha256", "epoch", "step", "metric", "kind": "last|best"}
+    validation  {"epoch", "step", "f1": [0–1 of each label], "worst": [{"image", "target", "predicted", "confidence"}]}
     artifact    {"name": str, "path": str}
     heartbeat   {"rss": bytes}
     result      {"metrics", "confusion", "per_class", "labels", "model", "mlflow_run_id", …}, see jobs.vision
@@ -41,6 +42,7 @@ class Type(StrEnum):
     METRIC = "metric"
     LOG = "log"
     CHECKPOINT = "checkpoint"
+    VALIDATION = "validation"
     ARTIFACT = "artifact"
     HEARTBEAT = "heartbeat"
     RESULT = "result"

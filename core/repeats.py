@@ -8,15 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import audit, auth, codeversion, queue, runs, themes
+from core import audit, auth, codeversion, queue, run_reports, runs, themes
 from core.errors import Conflict, InvalidInput, VeritrainError
 from core.runs import Run
 from core.spec import RunSpec
 from core.workbench import Workbench
 
-ENVIRONMENT = ("device", "precision", "threads")
+ENVIRONMENT = ("device", "precision", "threads", "processes", "batch_parts")
 """What a result says of the machine; where one differs, other bits are to be expected."""
-SPEED = "images_per_second"
+SPEED = ("images_per_second", "system/")
+"""Metrics that begin so tell of the machine, not of the model."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Verdict:
     difference: Difference | None
     """None where all metrics are the same, or none can be compared."""
     environment: dict[str, tuple[Any, Any]]
-    """(then, now) of what differs: `code` and ENVIRONMENT."""
+    """(then, now) of what differs: `code`, ENVIRONMENT and versions of libraries."""
 
 
 def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
@@ -88,11 +89,8 @@ def verdict(wb: Workbench, run: Run) -> Verdict | None:
         return None
     if original.result is None:
         return None
-    environment: dict[str, tuple[Any, Any]] = {
-        name: (original.result.get(name), run.result.get(name))
-        for name in ENVIRONMENT
-        if original.result.get(name) != run.result.get(name)
-    }
+    then, now = _surroundings(original.result), _surroundings(run.result)
+    environment = {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}
     if original.spec.code.source_hash != run.spec.code.source_hash:
         environment["code"] = (original.spec.code.commit[:12], run.spec.code.commit[:12])
     return Verdict(
@@ -103,10 +101,17 @@ def verdict(wb: Workbench, run: Run) -> Verdict | None:
     )
 
 
+def _surroundings(result: dict[str, Any]) -> dict[str, Any]:
+    """What a result says of the machine, and the versions of what computed it; runs of long ago say less."""
+    return {name: result[name] for name in ENVIRONMENT if name in result} | result.get("versions", {})
+
+
 def _first_difference(wb: Workbench, original: int, repetition: int) -> Difference | None:
-    then, now = (runs.metrics(wb, each, max_points=1_000_000) for each in (original, repetition))
+    then, now = (run_reports.metrics(wb, each, max_points=1_000_000) for each in (original, repetition))
     found: list[Difference] = []
-    for metric in sorted((then.keys() & now.keys()) - {SPEED}):
+    for metric in sorted(then.keys() & now.keys()):
+        if metric.startswith(SPEED):
+            continue
         before = {step: value for step, _epoch, value in then[metric]}
         for step, _epoch, value in now[metric]:
             if step in before and before[step] != value:

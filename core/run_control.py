@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 from core import audit, auth, queue, runs, themes
 from core.db.tables import finetuning_jobs, training_checkpoints
 from core.errors import Conflict, InvalidInput, VeritrainError
-from core.events import Status, Wish
+from core.events import ENDED, Status, Wish
 from core.runs import Run, get
 from core.workbench import Workbench
 
@@ -116,8 +118,19 @@ def checkpoints(wb: Workbench, run_id: int) -> list[Checkpoint]:
     return [each for each in found.values() if each.size is not None]
 
 
+def intact(wb: Workbench, checkpoint: Checkpoint) -> bool:
+    """Whether the file on disk is, byte for byte, the one that was written. Reads all of it."""
+    try:
+        with (wb.settings.artifacts_dir / checkpoint.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == checkpoint.sha256
+    except OSError:
+        return False
+
+
 def remove_checkpoints(wb: Workbench, actor: auth.User, run_id: int) -> int:
-    """Delete what an ended run left to go on from; its registered model stays. Returns the bytes that came free.
+    """Delete what an ended run left to go on from, and what it began with; its registered model stays.
+
+    Returns the bytes that came free. What another run that has not ended begins with is left.
 
     Raises Conflict while it is under way or paused, NotFound, NotAllowed.
     """
@@ -126,10 +139,26 @@ def remove_checkpoints(wb: Workbench, actor: auth.User, run_id: int) -> int:
     if run.active or run.status == Status.PAUSED:
         raise Conflict("Run {id} still needs its checkpoints; stop it first.", id=run_id)
     folder = wb.settings.artifacts_dir / "runs" / str(run_id) / "checkpoints"
-    size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file()) if folder.exists() else 0
+    files = [file for file in folder.glob("*") if file.is_file()] + _begun_with(wb, run)
+    size = sum(file.stat().st_size for file in files if file.stat().st_nlink == 1)
     wb.db.write(lambda c: audit.record(c, actor, "run.checkpoints.remove", f"run {run_id}", {"bytes": size}))
+    for file in files:
+        file.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     return size
+
+
+def _begun_with(wb: Workbench, run: Run) -> list[Path]:
+    """The files of another run that this one went on from, where no run that has not ended needs them."""
+    began = run.spec.continues
+    if began is None:
+        return []
+    for other in runs.history(wb):
+        theirs = other.spec.continues
+        if theirs and theirs.path == began.path and Status(other.status) not in ENDED:
+            return []
+    path = wb.settings.artifacts_dir / began.path
+    return [file for file in (path, path.with_name(f"{path.stem}-best.ckpt")) if file.exists()]
 
 
 def _ask(wb: Workbench, actor: auth.User, run: Run, wish: Wish, waiting: Status) -> None:

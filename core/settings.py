@@ -50,6 +50,8 @@ class Settings:
     """Folder of a transformers model for parallel texts, of this machine or in the file store; "" = none."""
     session_days: int
     workers: int
+    processes: int
+    """That share one training: as many GPUs, or processes on the processor."""
     import_roots: tuple[Path, ...]
     """Folders of the server that imports may read; none unless set."""
 
@@ -109,6 +111,7 @@ class Settings:
             embedding_model=env.get("VERITRAIN_EMBEDDING_MODEL", ""),
             session_days=number("VERITRAIN_SESSION_DAYS", 14),
             workers=number("VERITRAIN_WORKERS", 1),
+            processes=number("VERITRAIN_PROCESSES", 1),
             import_roots=tuple(
                 Path(root).resolve() for root in env.get("VERITRAIN_IMPORT_ROOTS", "").split(":") if root
             ),

@@ -30,6 +30,15 @@ class SnapshotRef(_Frozen):
     path: str  # key in the file store
 
 
+class Continued(_Frozen):
+    """The checkpoint of an earlier run that a run goes on from."""
+
+    run_id: int
+    path: str  # below the artifacts folder
+    sha256: str
+    epochs: int  # that it had run
+
+
 class RunSpec(_Frozen):
     """One training job. `labels` fixes the order of the model's outputs."""
 
@@ -45,6 +54,7 @@ class RunSpec(_Frozen):
     code: CodeVersion
     created_by: str
     repeats: int | None = None  # the run whose data and parameters these are
+    continues: Continued | None = None
 
 
 class PreflightSpec(_Frozen):

@@ -51,8 +51,8 @@ FENCED = 75
 """Exit code of an attempt that found a newer one (EX_TEMPFAIL)."""
 
 
-OUT_OF_MEMORY = ("out of memory", "is killed by signal: killed")
-"""What torch says when a device has no memory left, or when the system ended one of its loaders for that."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "is killed by signal: killed")
+"""What torch says when a device or the processor has no memory left, or the system ended a loader for that."""
 
 
 class Cancelled(Exception):
@@ -280,10 +280,16 @@ def last_number(path: Path, mend: bool = False) -> int:
     return number
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had no memory left."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in OUT_OF_MEMORY)
+
+
 def classify(error: Exception) -> tuple[str, str, str]:
     """(kind, what happened, what to do) of a failure, in plain words."""
     text = str(error)
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return (
             "out-of-memory",
             "The memory was not enough for this run.",

@@ -85,6 +85,27 @@ def finished(
         )
         for epoch in range(1, epochs + 1)
     ]
+    checked = [row for row in said if row["split"] == "valid"]
+    told += [
+        (
+            Type.VALIDATION,
+            {
+                "epoch": epoch,
+                "step": 10 * epoch,
+                "f1": [round(1 - 1 / (1 + epoch + place), 4) for place in range(len(names))],
+                "worst": [
+                    {
+                        "image": row["image_id"],
+                        "target": names.index(row["label"]),
+                        "predicted": names.index(row["predicted"]),
+                        "confidence": SURE,
+                    }
+                    for row in checked[:12]
+                ],
+            },
+        )
+        for epoch in range(1, epochs + 1)
+    ]
     told += [(Type.RESULT, result), (Type.STATUS, {"status": "succeeded"})]
     now = datetime.now(UTC)
     Collector(wb).store(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core import runs
+from core import run_reports, runs
 from core.errors import Conflict, NotFound
 from core.evaluations import advice, answers, calibration, intervals, slices
 from core.evaluations.advice import Advice
@@ -78,7 +78,7 @@ def of_run(wb: Workbench, run_id: int, split: str = "test") -> Report:
                     calibration=sure,
                     best_epoch=int(run.result["best_epoch"]),
                     epochs=int(run.result["epochs_run"]),
-                    train_accuracy=_last(runs.metrics(wb, run.id).get("train_accuracy")),
+                    train_accuracy=_last(run_reports.metrics(wb, run.id).get("train_accuracy")),
                 )
             )
         ),

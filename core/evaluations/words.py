@@ -159,9 +159,12 @@ def surroundings(found: Verdict) -> str:
         "device": _("device"),
         "precision": _("precision"),
         "threads": _("threads"),
+        "processes": _("processes"),
+        "batch_parts": _("parts of a batch"),
+        "processor": _("processor"),
     }
     parts = [
-        _("{name} from {old} to {new}").format(name=names[name], old=old, new=new)
+        _("{name} from {old} to {new}").format(name=names.get(name, name), old=old, new=new)
         for name, (old, new) in found.environment.items()
     ]
     return _("This differs around them: {parts}.").format(parts=_(", ").join(parts)) if parts else ""

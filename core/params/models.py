@@ -11,7 +11,7 @@ from core.errors import InvalidInput
 from core.params.architectures import ARCHITECTURES
 from core.params.fields import N_, Group, group, param
 
-_WEIGHTS_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}\.safetensors")
+_WEIGHTS_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}\.(safetensors|ckpt)")
 
 
 class ModelParams(Group):
@@ -38,7 +38,8 @@ class ModelParams(Group):
         N_("Starting weights"),
         N_(
             "“none” starts from scratch and works offline, “default” downloads torchvision's pre-trained "
-            "weights, or name a .safetensors file in the folder “weights” of the file store."
+            "weights, or name a .safetensors file in the folder “weights” of the file store. A run's page takes "
+            "those of a checkpoint."
         ),
     )
 

@@ -181,8 +181,13 @@ class TrainBatches:
         seed: int,
         epoch: Callable[[], int],
         position: Callable[[], int] = lambda: 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        """`position` says how many batches of the epoch that begins were dealt before."""
+        """`position` says how many batches of the epoch that begins were dealt before.
+
+        `share` (k, n): the k-th of n processes gets every n-th image of each batch, all as many.
+        """
+        self._share = share
         self._pictures = pictures
         self._position = position
         self._size = batch_size
@@ -191,24 +196,27 @@ class TrainBatches:
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self._pictures), self._size)
-        return whole + (rest > 1)
+        return whole + (rest > self._share[1])
 
     def __iter__(self) -> Iterator[Batch]:
         order = generator(self._seed, ORDER, self._epoch()).permutation(len(self._pictures))
         for number in range(self._position(), len(self)):
-            yield self._pictures.batch(order[number * self._size : (number + 1) * self._size])
+            batch = order[number * self._size : (number + 1) * self._size]
+            rank, size = self._share
+            yield self._pictures.batch(batch[: len(batch) // size * size][rank::size])
 
 
 class EvalBatches:
-    """Batches in the order of the manifest."""
+    """Batches in the order of the manifest; with `share` (k, n) of every n-th image from the k-th on."""
 
-    def __init__(self, pictures: Pictures, batch_size: int) -> None:
+    def __init__(self, pictures: Pictures, batch_size: int, share: tuple[int, int] = (0, 1)) -> None:
         self._pictures = pictures
+        self._places = np.arange(share[0], len(pictures), share[1])
         self._size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self._pictures) // self._size)
+        return -(-len(self._places) // self._size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self._pictures), self._size):
-            yield self._pictures.batch(np.arange(start, min(start + self._size, len(self._pictures))))
+        for start in range(0, len(self._places), self._size):
+            yield self._pictures.batch(self._places[start : start + self._size])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -16,25 +19,30 @@ BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 
 @dataclass(frozen=True)
 class Hardware:
-    """A resumed attempt with the same three gives the same bits as one that never stopped."""
+    """A resumed attempt with the same choice gives the same bits as one that never stopped."""
 
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16"]
     threads: int
+    processes: int = 1
+    """That share each batch, see jobs.vision.team."""
 
 
-def choose(precision: str, workers: int, beside: Path) -> Hardware:
+def choose(precision: str, workers: int, beside: Path, processes: int = 1) -> Hardware:
     """Read the choice of the first attempt from the file `beside`, or make and keep it.
 
-    `workers` is how many training workers share this machine. A run that began on a GPU goes on
-    on the processor where there is none any more.
+    `workers` is how many training workers share this machine, `processes` how many a training may have; on GPUs
+    each has its own. A run that began on a GPU goes on on the processor where there is none any more.
     """
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     if beside.exists():
         kept = Hardware(**json.loads(beside.read_text(encoding="utf-8")))
         if kept.device == device:
             return kept
-    hardware = Hardware(device, _precision(precision, device), max(cores() // workers, 1))
+    if device == "cuda":
+        processes = min(processes, torch.cuda.device_count())
+    threads = max(cores() // (workers * processes), 1)
+    hardware = Hardware(device, _precision(precision, device), threads, processes)
     beside.write_text(json.dumps(asdict(hardware)), encoding="utf-8")
     return hardware
 
@@ -64,6 +72,20 @@ def has_fast_bf16() -> bool:
     except OSError:
         return False
     return any(flag in flags for flag in BF16_FLAGS)
+
+
+def versions() -> dict[str, str]:
+    """What the bits of a training depend on beside its parameters: the processor's model and the libraries."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        model = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model
+        )
+    libraries = {
+        name: metadata.version(name) for name in ("torch", "torchvision", "pytorch-lightning", "numpy")
+    }
+    return {"processor": model, "python": platform.python_version(), **libraries}
 
 
 def name(hardware: Hardware) -> str:

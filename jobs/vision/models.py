@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
 from typing import Any
 from urllib.error import URLError
 
@@ -14,6 +15,7 @@ from core.errors import InvalidInput, Unavailable
 from core.files import FileStore
 from core.params import Auguments, Params, network_side
 from jobs.vision import architectures
+from jobs.vision.checkpoints import weights_of
 
 
 def build(params: Params, auguments: Auguments, labels: int, files: FileStore) -> torch.nn.Module:
@@ -65,11 +67,14 @@ def _downloaded(architecture: str) -> dict[str, Any]:
 
 def _stored(name: str, files: FileStore) -> dict[str, Any]:
     try:
-        return dict(load_file(files.local_path(f"weights/{name}")))
+        path = files.local_path(f"weights/{name}")
+        return weights_of(path) if name.endswith(".ckpt") else dict(load_file(path))
     except FileNotFoundError as error:
         raise InvalidInput(
             "There is no file “weights/{name}” in the file store; put it there or choose other weights.",
             name=name,
         ) from error
-    except SafetensorError as error:
-        raise InvalidInput("The file “weights/{name}” is no safetensors file.", name=name) from error
+    except (SafetensorError, UnpicklingError, KeyError, RuntimeError) as error:
+        raise InvalidInput(
+            "The file “weights/{name}” holds no weights that can be read.", name=name
+        ) from error

@@ -41,6 +41,16 @@ def build(network: torch.nn.Module, params: Params, steps: int) -> Any:
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+def begun(network: torch.nn.Module, params: Params, steps: int) -> dict[str, Any]:
+    """The learning rate of a training that begins now, as a checkpoint keeps it: {"param_groups", "lr_schedulers"}."""
+    made = build(network, params, steps)
+    if isinstance(made, torch.optim.Optimizer):
+        return {"param_groups": made.state_dict()["param_groups"], "lr_schedulers": []}
+    scheduler = made["lr_scheduler"]["scheduler"]
+    groups = made["optimizer"].state_dict()["param_groups"]
+    return {"param_groups": groups, "lr_schedulers": [scheduler.state_dict()]}
+
+
 def rates(network: torch.nn.Module, params: Params) -> list[dict[str, Any]]:
     """Parameter groups with their rates, the last layer's first: it learns at the rate people set.
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from core.params import Auguments, Params, check, network_side
 from core.preflight_lines import BAD, OK, WARN, Line
 from core.spec import PreflightSpec, RunSpec
 from jobs.runtime import Cancelled, Job, classify
-from jobs.vision import hardware, models, package
+from jobs.vision import checkpoints, hardware, models, package
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
 from jobs.vision.hardware import Hardware
 from jobs.vision.imaging import answers, normalize
 from jobs.vision.pyfunc_model import Classifier
-from jobs.vision.train import Outlet, best_weights, fit
+from jobs.vision.reporter import Outlet
+from jobs.vision.train import fit
 
 STEPS, MOST_STEPS = 3, 16
 """Real steps; those of the first half warm up and are not counted."""
@@ -230,7 +232,7 @@ def _try(
         ends.append(time.monotonic())
         _heed(job)
 
-    outlet = Outlet(lambda *_: None, lambda *_: None, lambda *_: None, wanted)
+    outlet = replace(Outlet.silent(), wanted=wanted)
     short = params.model_copy(update={"training": params.training.model_copy(update={"epochs": 1})})
     batch = params.training.batch_size
     count = int(np.clip(STEP_SECONDS / max(figures["image_seconds"] * batch, 1e-9), STEPS, MOST_STEPS))
@@ -256,7 +258,7 @@ def _try(
     high = slow * steps * 1.2 + measured + figures["read_seconds"]
     figures |= {"step_seconds": pace, "eta_low": min(low, high), "eta_high": max(low, high), "steps": steps}
     lines.append(Line("time", OK, {"low": min(low, high), "high": max(low, high), "step": pace}))
-    weights = best_weights(folder)
+    weights = checkpoints.weights_of(checkpoints.best(folder))
     lines.append(Line("checkpoint", OK, {}))
     made = package.write(folder / "model", run, params, auguments, weights, job.settings.max_pixels)
     classifier = Classifier(made.folder)

@@ -6,7 +6,6 @@ one left in the run's folder: the last checkpoint, or, after the training, the b
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +16,15 @@ import torch
 from core.events import Type, Wish
 from core.params import Auguments, Params, check
 from core.spec import RunSpec
+from jobs.machine import Machine
 from jobs.runtime import Cancelled, Job, Paused
-from jobs.vision import checkpoints, evaluate, hardware, models, package
+from jobs.vision import checkpoints, evaluate, hardware, models, package, team
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
+from jobs.vision.module import Judged
 from jobs.vision.pyfunc_model import Classifier
+from jobs.vision.reporter import Outlet
 from jobs.vision.tracking import Tracker, patiently
-from jobs.vision.train import Outlet, Trained, best_weights, fit
+from jobs.vision.train import Start, Trained, fit
 
 PATIENCE_SECONDS = 180.0
 """How long the end of a run waits for an MLflow that does not answer."""
@@ -38,9 +40,14 @@ def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> No
     params = check(spec.params, Params)
     auguments = check(spec.auguments, Auguments)
     job.progress(phase="prepare", fraction=0.0, epochs=params.training.epochs)
-    chosen = hardware.choose(params.training.precision, job.settings.workers, job.folder / "hardware.json")
+    chosen = hardware.choose(
+        params.training.precision, job.settings.workers, job.folder / "hardware.json", job.settings.processes
+    )
     torch.set_num_threads(chosen.threads)
-    job.log(f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads.")
+    shared = f", in {chosen.processes} processes" if chosen.processes > 1 else ""
+    job.log(
+        f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads{shared}."
+    )
     splits = read_manifest(job.files, spec)
     left_out = LeftOut(job)
     tracker = Tracker(job.settings.mlflow_url, spec, job.folder)
@@ -49,10 +56,6 @@ def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> No
         _finish(job, spec, params, auguments, chosen, splits, tracker, trained, left_out, patience_s)
     except Cancelled:
         tracker.end("KILLED")
-        raise
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # what torch says on the processor
-            raise MemoryError(str(error)) from error
         raise
     finally:
         tracker.stop()
@@ -79,8 +82,13 @@ def _trained(
     folder = job.folder / "checkpoints"
     if checkpoints.newest(folder, lambda text: job.log(text, "warning")):
         job.log("Going on from the last checkpoint.")
+    elif spec.continues:
+        job.log(f"Going on from epoch {spec.continues.epochs} of run {spec.continues.run_id}.")
+
+    machine = Machine()
 
     def metric(step: int, epoch: float, values: dict[str, float]) -> None:
+        values = values | machine.due()
         job.metric(step, epoch, values)
         tracker.log(step, values)
         if "valid_loss" in values:
@@ -102,13 +110,11 @@ def _trained(
         )
 
     def checkpoint(path: Path, epoch: int, step: int, value: float | None, kind: str) -> None:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         job.emit(
             Type.CHECKPOINT,
             {
                 "path": str(path.relative_to(job.settings.artifacts_dir)),
-                "sha256": digest,
+                "sha256": checkpoints.digest(path),
                 "epoch": epoch,
                 "step": step,
                 "metric": value,
@@ -116,18 +122,35 @@ def _trained(
             },
         )
 
-    outlet = Outlet(metric, progress, checkpoint, job.wanted)
-    trained = fit(
-        network,
-        params,
-        auguments,
-        pictures["train"],
-        pictures["valid"],
-        chosen,
-        folder,
-        outlet,
-        len(spec.labels),
-    )
+    def judged(step: int, epoch: int, found: Judged) -> None:
+        job.emit(Type.VALIDATION, {"step": step, "epoch": epoch, **asdict(found)})
+
+    def smaller(step: int, parts: int) -> None:
+        job.log(
+            f"The memory was not enough for a batch of {params.training.batch_size}: from step {step} on it is "
+            f"computed in {parts} parts, whose gradients are added up.",
+            "warning",
+        )
+
+    outlet = Outlet(metric, progress, checkpoint, job.wanted, judged, smaller)
+    start = None
+    if spec.continues:
+        path = job.settings.artifacts_dir / spec.continues.path
+        start = Start(path, spec.continues.sha256, spec.continues.epochs)
+    with team.assembled(spec, chosen, job.folder, pictures) as mine:
+        trained = fit(
+            network,
+            params,
+            auguments,
+            pictures["train"],
+            pictures["valid"],
+            chosen,
+            folder,
+            outlet,
+            len(spec.labels),
+            team=mine,
+            start=start,
+        )
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(asdict(trained)), encoding="utf-8")
     part.replace(kept)
@@ -196,7 +219,8 @@ def _finish(
     patience_s: float,
 ) -> None:
     """Measure the best weights the way they will be served, register them, report the result."""
-    weights = best_weights(job.folder / "checkpoints")
+    best = checkpoints.best(job.folder / "checkpoints", lambda text: job.log(text, "warning"))
+    weights = checkpoints.weights_of(best)
     made = package.write(job.folder / "model", spec, params, auguments, weights, job.settings.max_pixels)
     classifier = Classifier(made.folder)
     total = len(splits["valid"]) + len(splits["test"])
@@ -241,12 +265,16 @@ def _finish(
         "confusion": {split: found["confusion"] for split, found in figures.items()},
         "per_class": {split: found["per_class"] for split, found in figures.items()},
         "epochs_run": trained.epochs_run,
-        "best_epoch": trained.best_epoch,
+        # Where the file of the best epoch is damaged, the last one's weights are taken.
+        "best_epoch": trained.best_epoch if best.name == checkpoints.BEST else trained.epochs_run,
         "seconds": round(trained.seconds, 3),
         "images_per_second": round(trained.images_per_second, 1),
         "precision": chosen.precision,
         "device": hardware.name(chosen),
         "threads": chosen.threads,
+        "processes": chosen.processes,
+        "batch_parts": trained.parts,
+        "versions": hardware.versions(),
         "attempts": job.attempt,
         "predictions": _relative(job, table),
         "answers": job.files.put(table.read_bytes(), "predictions", "parquet"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, events, images, queue, run_watch, runs, splits, themes
+from core import auth, events, images, queue, run_reports, run_watch, runs, splits, themes
 from core.collector import Collector
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
 from core.events import Event, Status, Type
@@ -90,10 +90,10 @@ def test_events_come_from_the_stream_into_the_tables(wb: Workbench, started: Sta
     Collector(wb).turn()
     run = runs.get(wb, run.id)
     assert run.status == Status.RUNNING and run.progress and run.progress["step"] == 1
-    metrics = runs.metrics(wb, run.id)
+    metrics = run_reports.metrics(wb, run.id)
     assert [value for _, _, value in metrics["train_loss"]] == [1.0 / (s + 1) for s in range(8)]
     assert metrics["valid_loss"] == [(8, 2.0, 0.5)]
-    assert [line.message for line in runs.logs(wb, run.id)] == ["Epoch 1 “done”"]
+    assert [line.message for line in run_reports.logs(wb, run.id)] == ["Epoch 1 “done”"]
     assert wb.broker.xlen(events.STREAM) == 0, "what is durable is trimmed"
 
 

@@ -39,7 +39,13 @@ def test_a_repetition_says_identical_or_where_it_first_differs(wb: Workbench, tr
     original = runs.start(wb, trainer, theme.id)
     with pytest.raises(Conflict, match="has no result"):
         repeats.start(wb, trainer, original.id)
-    facts = {"weights_sha256": "a" * 64, "device": "the processor", "precision": "fp32", "threads": 2}
+    facts: dict[str, Any] = {
+        "weights_sha256": "a" * 64,
+        "device": "the processor",
+        "precision": "fp32",
+        "threads": 2,
+    }
+    facts["versions"] = {"torch": "2.13", "numpy": "2.1"}
     ended(wb, original.id, [3.0, 2.0, 1.0], facts)
     again = repeats.start(wb, trainer, original.id)
     assert (again.spec.repeats, again.status) == (original.id, "queued")
@@ -51,12 +57,14 @@ def test_a_repetition_says_identical_or_where_it_first_differs(wb: Workbench, tr
     assert "to the last bit" in words.repeated(same) and words.surroundings(same) == ""
 
     other = repeats.start(wb, trainer, again.id)
-    ended(wb, other.id, [3.0, 2.5, 1.5], {**facts, "weights_sha256": "b" * 64, "threads": 4})
+    newer = {"weights_sha256": "b" * 64, "threads": 4, "versions": {"torch": "2.14", "numpy": "2.1"}}
+    ended(wb, other.id, [3.0, 2.5, 1.5], facts | newer)
     found = repeats.verdict(wb, runs.get(wb, other.id))
     assert found is not None and not found.identical
     assert found.difference == repeats.Difference("train_loss", 2, 2.0, 2.5)
     assert "first at step 2, train_loss is 2.5 and was 2" in words.repeated(found)
     assert "threads from 2 to 4" in words.surroundings(found)
+    assert "torch from 2.13 to 2.14" in words.surroundings(found) and "numpy" not in words.surroundings(found)
     assert repeats.verdict(wb, runs.get(wb, original.id)) is None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, events, registry, run_control, run_watch, runs
+from core import auth, events, registry, run_control, run_reports, run_watch, runs
 from core.collector import LEASE_KEY, Collector
 from core.db.tables import audit_log, finetuning_jobs, model_evaluations, model_train_data
 from core.events import Event, Status, Type
@@ -40,7 +40,7 @@ def metric(step: int, value: float = 0.5) -> dict[str, Any]:
 
 
 def steps(wb: Workbench, run_id: int) -> list[int]:
-    return [step for step, _, _ in runs.metrics(wb, run_id).get("train_loss", [])]
+    return [step for step, _, _ in run_reports.metrics(wb, run_id).get("train_loss", [])]
 
 
 def count(wb: Workbench, table: sa.Table) -> int:
@@ -107,7 +107,7 @@ def test_what_is_no_number_and_what_is_no_text_comes_through(wb: Workbench, trai
     told.tell(Type.METRIC, metric(3))
     Collector(wb).turn()
     assert steps(wb, run.id) == [3]
-    assert [line.message for line in runs.logs(wb, run.id)] == ["a\x00b"]
+    assert [line.message for line in run_reports.logs(wb, run.id)] == ["a\x00b"]
 
 
 def test_entries_that_are_no_events_are_left_out(wb_duckdb: Workbench, trainer: auth.User) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import auth, codeversion, images, run_control, runs, splits, themes
+from core import auth, codeversion, images, run_control, run_reports, runs, splits, themes
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.events import Status
@@ -100,7 +100,7 @@ def test_a_waiting_run_is_cancelled_at_once_and_can_be_resumed(wb: Workbench, tr
 )
 def test_thinned_curves_keep_their_ends_and_extremes(values: list[float], limit: int) -> None:
     points = [(step, step / 10, value) for step, value in enumerate(values)]
-    kept = runs.thin(points, limit)
+    kept = run_reports.thin(points, limit)
     assert len(kept) <= max(limit, 4)
     assert kept == sorted(kept)
     assert (kept[0], kept[-1]) == (points[0], points[-1])

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import redis
 
-from core import auth, collector, events, queue, run_control, runs
+from core import auth, collector, events, queue, run_control, run_reports, runs
 from core.errors import InvalidInput, Unavailable
 from core.events import Event, Type
 from core.settings import ROOT, Settings
@@ -162,7 +162,7 @@ def collecting(wb_duckdb: Workbench, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def steps(wb: Workbench, run_id: int) -> list[int]:
-    return [step for step, _, _ in runs.metrics(wb, run_id).get("train_loss", [])]
+    return [step for step, _, _ in run_reports.metrics(wb, run_id).get("train_loss", [])]
 
 
 def horse(process: subprocess.Popen[bytes]) -> psutil.Process:
@@ -196,7 +196,7 @@ def test_a_run_survives_its_job_and_its_whole_worker_being_killed(
         assert lost
         wait_for(lambda: runs.get(wb, run.id).status == "succeeded", 30)
     assert sorted(set(steps(wb, run.id))) == list(range(1, 61))
-    messages = [line.message for line in runs.logs(wb, run.id)]
+    messages = [line.message for line in run_reports.logs(wb, run.id)]
     assert messages == ["goes on from 0", "goes on from 10", "goes on from 20"]
     numbers = [e.number for e in in_file(wb.settings, run.id)]
     assert numbers == list(range(1, len(numbers) + 1))
@@ -214,7 +214,7 @@ def test_a_running_job_stops_when_cancelled_and_goes_on_when_resumed(
         assert run_control.resume(wb, trainer, run.id).attempt == 2
         wait_for(lambda: runs.get(wb, run.id).status == "succeeded", 15)
     assert steps(wb, run.id)[-1] == 40
-    *_, last = [line.message for line in runs.logs(wb, run.id)]
+    *_, last = [line.message for line in run_reports.logs(wb, run.id)]
     assert last in ("goes on from 10", "goes on from 20", "goes on from 30")
 
 

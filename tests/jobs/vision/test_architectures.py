@@ -13,12 +13,13 @@ from core.files import FileStore
 from core.params import ARCHITECTURES, Auguments, Params, parse_yaml
 from core.params.models import ModelParams
 from jobs.runtime import Paused
-from jobs.vision import architectures, models, optimisers
+from jobs.vision import architectures, checkpoints, models, optimisers
 from jobs.vision.data import Pictures, Rows
 from jobs.vision.hardware import Hardware
-from jobs.vision.train import Outlet, best_weights, fit
+from jobs.vision.reporter import Outlet
+from jobs.vision.train import fit
 
-QUIET = Outlet(lambda *_: None, lambda *_: None, lambda *_: None, lambda: None)
+QUIET = Outlet.silent()
 CPU = Hardware("cpu", "fp32", 1)
 
 
@@ -71,7 +72,7 @@ def trained(folder: Path, training: str, outlet: Outlet = QUIET, augmentation: s
     network = models.build(params, auguments, 2, FileStore(str(folder)))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     fit(network, params, auguments, pictures(32), pictures(10), CPU, folder / "checkpoints", outlet, 2)
-    return {"before": before, "best": best_weights(folder / "checkpoints")}
+    return {"before": before, "best": checkpoints.weights_of(checkpoints.best(folder / "checkpoints"))}
 
 
 def test_a_frozen_backbone_does_not_move_and_thaws(tmp_path: Path) -> None:
@@ -108,3 +109,36 @@ def test_the_average_is_measured_and_exported_and_a_resumed_training_has_it(tmp_
         torch.load(tmp_path / "half/checkpoints/last.ckpt", weights_only=True)["current_model_state"], own,
         rtol=0, atol=0,
     )  # fmt: skip
+
+
+class Hungry(torch.nn.Module):
+    """A network without statistics of batches that has memory for `most` images at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.head = torch.nn.Linear(3 * 32 * 32, 2)
+        self.most = most
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return self.head(images.flatten(1))
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_parts_that_give_the_same(tmp_path: Path) -> None:
+    params = parse_yaml(
+        "training: {batch_size: 8, epochs: 2, learning_rate: 0.01}\ndata: {image_size: 32}", Params
+    )
+    told: list[tuple[int, int]] = []
+    found = {}
+    for most in (8, 3):
+        folder = tmp_path / str(most)
+        outlet = replace(QUIET, smaller=lambda step, parts: told.append((step, parts)))
+        done = fit(Hungry(most), params, Auguments(), pictures(30), pictures(10), CPU, folder, outlet, 2)
+        found[most] = checkpoints.weights_of(folder / "last.ckpt")
+        assert done.parts == {8: 1, 3: 4}[most]
+    assert told == [(1, 4)]  # two parts of four are still too many
+    assert torch.allclose(found[8]["head.weight"], found[3]["head.weight"], atol=1e-4)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(Hungry(1), params, Auguments(), pictures(30), pictures(10), CPU, tmp_path / "1", QUIET, 2)

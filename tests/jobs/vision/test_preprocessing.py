@@ -200,8 +200,8 @@ def test_training_evaluation_and_serving_see_the_same_pixels(
     """A run with every step on; its version is served in a fresh process far from this repository."""
     from jobs.vision import evaluate
     from jobs.vision import run as running
+    from jobs.vision.module import Module
     from jobs.vision.pyfunc_model import Classifier
-    from jobs.vision.train import Module
 
     text = TINY.replace("epochs: 4", "epochs: 1").replace("image_size: 32", "image_size: 64")
     auguments = parse_yaml(ALL, Auguments)

@@ -190,7 +190,7 @@ def test_weights_that_cannot_be_had_are_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InvalidInput, match="no file “weights/mine"):
         models.build(parse_yaml("model: {weights: mine.safetensors}", Params), Auguments(), 3, files)
     files.write("weights/mine.safetensors", b"no such thing")
-    with pytest.raises(InvalidInput, match="is no safetensors file"):
+    with pytest.raises(InvalidInput, match="holds no weights that can be read"):
         models.build(parse_yaml("model: {weights: mine.safetensors}", Params), Auguments(), 3, files)
 
 

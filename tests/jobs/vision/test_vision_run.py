@@ -36,7 +36,7 @@ def curve(found: list[dict]) -> dict[tuple[int, str], float]:
         (point["step"], name): value
         for point in of_type(found, "metric")
         for name, value in point["values"].items()
-        if name != "images_per_second"
+        if not name.startswith(("images_per_second", "system/"))
     }
 
 
@@ -50,7 +50,8 @@ def test_a_run_tells_everything(finished: Finished) -> None:
     assert payload["model"]["uri"] == f"models:/veritrain-theme-1/{payload['model']['version']}"
 
     names = {name for point in of_type(finished.events, "metric") for name in point["values"]}
-    assert names == {
+    assert "system/cpu_utilization_percentage" in names
+    assert {name for name in names if not name.startswith("system/")} == {
         "train_loss", "train_accuracy", "learning_rate",
         "valid_loss", "valid_accuracy", "valid_macro_f1", "images_per_second",
     }  # fmt: skip
