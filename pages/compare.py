@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import images, runs, themes, workbench
+from core import images, run_reports, themes, workbench
 from core.errors import InvalidInput, VeritrainError
 from core.evaluations import compared, words
 from core.evaluations.compared import Comparison
@@ -15,13 +15,13 @@ from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality import effect_words, picks
 from pages.widgets import charts, frame, steps
+from pages.widgets import curves as drawn
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import duration, when
 
 REMEMBERED = 3_600
 """Seconds; what finished runs answered does not change."""
 SHOWN = 12
-SMOOTHEST = 0.95
 
 
 def asked_for() -> list[int]:
@@ -214,16 +214,8 @@ def single_images() -> None:
 
 
 def curves() -> None:
-    titles = {
-        "valid_loss": _("Validation loss"),
-        "valid_accuracy": _("Validation accuracy"),
-        "valid_macro_f1": _("Validation macro F1"),
-        "train_loss": _("Training loss"),
-        "train_accuracy": _("Training accuracy"),
-        "learning_rate": _("Learning rate"),
-        "images_per_second": _("Images a second"),
-    }
-    series = {run_id: runs.metrics(wb, run_id) for run_id in found.ids}
+    titles = drawn.titles()
+    series = {run_id: run_reports.metrics(wb, run_id) for run_id in found.ids}
     known = [metric for metric in titles if any(metric in of for of in series.values())]
     if not known:
         st.caption(_("No run kept its curves."))
@@ -233,7 +225,13 @@ def curves() -> None:
         _("Curve"), known, format_func=titles.__getitem__, key="curve", help=_("What is drawn for every run.")
     )
     smooth = middle.slider(
-        _("Smoothing"), 0.0, SMOOTHEST, 0.0, 0.05, key="smooth", help=_("Takes the zigzag out of the curves.")
+        _("Smoothing"),
+        0.0,
+        drawn.SMOOTHEST,
+        0.0,
+        0.05,
+        key="smooth",
+        help=_("Takes the zigzag out of the curves."),
     )
     log = right.toggle(_("Log axis"), key="log", help=_("Shows small values as far apart as large ones."))
     chosen = {

@@ -10,11 +10,11 @@ from core import auth, registry, repeats, run_control, runs, serving, themes, wo
 from core.errors import NotFound, VeritrainError
 from core.evaluations import words
 from core.evaluations.report import Report
-from core.events import Status, Wish
+from core.events import Status
 from core.i18n import gettext as _
 from core.runs import Run
-from pages.widgets import charts, effect, evaluation, frame, steps
-from pages.widgets.runs import badge, duration, percent, phase_text, took, when
+from pages.widgets import curves, effect, evaluation, frame, run_controls, run_live, steps
+from pages.widgets.runs import badge, percent, took, when
 
 LIVE_SECONDS = 1.0
 
@@ -41,109 +41,6 @@ may_train = me.may(auth.TRAINER)
 steps.draw(wb, me, theme, "train" if first.active else "history")
 
 
-@frame.dialog(_("Stop this run"))
-def ask_stop() -> None:
-    ways = {
-        Wish.FINISH: (
-            _("After this epoch"),
-            _("Ends the epoch, then measures and registers the best model."),
-        ),
-        Wish.KEEP: (
-            _("Now, keep the best model"),
-            _("Measures and registers the best model of the epochs so far."),
-        ),
-        Wish.CANCEL: (
-            _("Now, without a result"),
-            _("Nothing is registered. The checkpoint stays: you can resume."),
-        ),
-    }
-    if first.status == Status.PAUSED:  # no worker has it that could measure anything
-        ways = {Wish.CANCEL: ways[Wish.CANCEL]}
-    how = st.radio(
-        _("When"),
-        list(ways),
-        format_func=lambda way: ways[way][0],
-        captions=[caption for _title, caption in ways.values()],
-        key="how-to-stop",
-        help=_("A run listens between two batches."),
-    )
-    if st.button(_("Stop the run"), type="primary", key="yes-stop"):
-        with frame.refusals():
-            run_control.stop(wb, me, first.id, how)
-            st.rerun()
-
-
-def controls() -> None:
-    """Pause and stop, while it is under way."""
-    with st.container(horizontal=True, vertical_alignment="center", key="controls"):
-        if st.button(
-            _("Pause"),
-            icon=":material/pause:",
-            key="pause",
-            help=_("Saves a checkpoint and makes room for others. Resume goes on exactly there."),
-        ):
-            with frame.refusals():
-                run_control.pause(wb, me, first.id)
-                st.rerun()
-        stop_button()
-
-
-def stop_button() -> None:
-    if st.button(
-        _("Stop …"), icon=":material/stop:", key="stop", help=_("End it early, with or without a result.")
-    ):
-        ask_stop()
-
-
-def asked(run: Run) -> None:
-    """What somebody asked of it and it has not done yet."""
-    said = {
-        Wish.PAUSE: _("It is being paused: a checkpoint is written after this batch."),
-        Wish.FINISH: _("It ends after this epoch."),
-        Wish.KEEP: _("It is being stopped; then its best model is measured."),
-        Wish.CANCEL: _("It is being stopped."),
-    }.get(run_control.wished(wb, run.id) or "")  # type: ignore[call-overload]
-    if said:
-        st.info(said)
-
-
-def kept_checkpoints(run: Run) -> None:
-    """What a run left to go on from, and the way to clear it away."""
-    kept = run_control.checkpoints(wb, run.id)
-    if not kept:
-        return
-    with st.expander(_("Checkpoints")):
-        kinds = {"last": _("the newest"), "best": _("the best")}
-        st.dataframe(
-            [
-                {
-                    _("Which"): kinds.get(each.kind, each.kind),
-                    _("Epoch"): each.epoch,
-                    _("Step"): each.step,
-                    _("Size (MB)"): round((each.size or 0) / 1e6, 1),
-                    _("Written (UTC)"): when(each.created_at),
-                    "SHA-256": each.sha256[:16],
-                }
-                for each in kept
-            ],
-            hide_index=True,
-            key="checkpoints",
-        )
-        ended = not run.active and run.status != Status.PAUSED
-        if (
-            ended
-            and may_train
-            and st.button(
-                _("Remove them"),
-                key="remove-checkpoints",
-                help=_("Frees the disk. The registered model stays; the run cannot go on any more."),
-            )
-        ):
-            with frame.refusals():
-                run_control.remove_checkpoints(wb, me, run.id)
-                st.rerun()
-
-
 def heading(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(badge(run.status))
@@ -158,62 +55,17 @@ def heading(run: Run) -> None:
             )
 
 
-def progress(run: Run) -> None:
-    now = run.progress or {}
-    if run.status in (Status.QUEUED, Status.LOST):
-        place = runs.queue_place(wb, run.id)
-        if run.status == Status.LOST:
-            st.warning(
-                _("The worker fell silent. The run goes on from its last checkpoint on the next free worker.")
-            )
-        if place is None:
-            st.info(_("A worker is about to take this run."))
-        elif place == 1:
-            st.info(_("Next in the queue: it starts as soon as a worker is free."))
-        else:
-            st.info(_("Place {n} in the queue.").format(n=place))
-    text = phase_text(now["phase"]) if now else _("waiting for a worker")
-    if run.status == Status.RUNNING and not now:
-        text = _("the worker is getting ready")
-    st.progress(float(now.get("fraction", 0.0)), text=text)
-    columns = st.columns(3)
-    columns[0].metric(
-        _("Epoch"),
-        _("{n} of {all}").format(n=now.get("epoch", 0), all=now.get("epochs") or "–"),
-        help=_("One epoch is one look at every training image."),
-    )
-    columns[1].metric(
-        _("Time left"), duration(now.get("eta_s")), help=_("Estimated from the steps done so far.")
-    )
-    columns[2].metric(
-        _("Step"),
-        _("{n} of {all}").format(n=now.get("step", 0), all=now.get("steps") or "–"),
-        help=_("One step learns from one batch of images."),
-    )
-
-
-def log_tail(run: Run) -> None:
-    lines = runs.logs(wb, run.id, tail=200)
-    with st.expander(_("Log"), expanded=run.active or run.status == Status.FAILED):
-        if lines:
-            text = "\n".join(f"{line.at:%H:%M:%S}  {line.message}" for line in reversed(lines))
-            st.code(text, language=None, height=220, wrap_lines=True)
-        else:
-            st.caption(_("Nothing has been logged yet."))
-
-
 @frame.fragment(run_every=LIVE_SECONDS)
 def live() -> None:
     run = runs.get(wb, first.id)
     if not run.active:
         st.rerun()  # the whole page: it now shows the result
     heading(run)
-    asked(run)
-    progress(run)
-    metrics = runs.metrics(wb, run.id)
-    if metrics:
-        charts.curves(metrics, f"live-{run.id}")
-    log_tail(run)
+    run_controls.asked(wb, run)
+    run_live.progress(wb, run)
+    curves.of_run(wb, run, f"live-{run.id}")
+    run_live.validations(wb, run, f"live-{run.id}")
+    run_live.log(wb, run)
 
 
 def tiles(run: Run, judged: Report | None) -> None:
@@ -313,7 +165,7 @@ def result(run: Run) -> None:
                     frame.go("predict.py", theme=theme.id)
     if judged:
         evaluation.advice(wb, me, theme, judged)
-    where, by_label, kinds, sure, curves, origin = st.tabs(
+    where, by_label, kinds, sure, drawn, origin = st.tabs(
         [
             _("Where it errs"),
             _("By label"),
@@ -381,8 +233,10 @@ def result(run: Run) -> None:
                 st.caption(
                     _("This run did not keep its answers to single images, so nothing can be said here.")
                 )
-    with curves:
-        charts.curves(runs.metrics(wb, run.id), f"ended-{run.id}")
+    with drawn:
+        curves.of_run(wb, run, f"ended-{run.id}")
+        run_live.validations(wb, run, f"ended-{run.id}")
+        run_live.open_worst(wb, me, run)
     with origin:
         came_from(run)
 
@@ -391,6 +245,11 @@ def came_from(run: Run) -> None:
     """Data, code and parameters that made the run, and its place in MLflow."""
     spec = run.spec
     code = spec.code
+    if spec.continues:
+        text = _("Goes on from epoch {epoch} of run {n}").format(
+            epoch=spec.continues.epochs, n=spec.continues.run_id
+        )
+        frame.link(text, "run.py", {"run": spec.continues.run_id})
     st.markdown(
         "\n".join(
             [
@@ -453,7 +312,7 @@ def failure(run: Run) -> None:
 
 if first.active:
     if may_train:
-        controls()
+        run_controls.draw(wb, me, first)
     live()
 else:
     heading(first)
@@ -474,13 +333,12 @@ else:
                 run_control.resume(wb, me, first.id)
                 st.rerun()
         if may_train and first.status == Status.PAUSED:
-            stop_button()
-        partial = runs.metrics(wb, first.id)
-        if partial:
-            charts.curves(partial, f"ended-{first.id}")
+            run_controls.stop_button(wb, me, first)
+        curves.of_run(wb, first, f"ended-{first.id}")
+        run_live.validations(wb, first, f"ended-{first.id}")
         with st.expander(_("Where it comes from")):
             came_from(first)
     else:
         result(first)
-    kept_checkpoints(first)
-    log_tail(first)
+    run_controls.checkpoints(wb, me, first)
+    run_live.log(wb, first)

@@ -54,28 +54,6 @@ def smoothed(points: Series, weight: float) -> Series:
     return out
 
 
-def curves(metrics: Mapping[str, Series], key: str) -> None:
-    """Loss and accuracy of one run, side by side."""
-    names = {"train": _("training"), "valid": _("validation")}
-
-    def pick(what: str) -> dict[str, Series]:
-        return {
-            text: metrics[f"{split}_{what}"]
-            for split, text in names.items()
-            if metrics.get(f"{split}_{what}")
-        }
-
-    left, right = st.columns(2)
-    with left:
-        st.plotly_chart(lines(_("Loss (lower is better)"), pick("loss")), key=f"{key}-loss", config=CONFIG)
-    with right:
-        st.plotly_chart(
-            lines(_("Accuracy (higher is better)"), pick("accuracy"), percent=True),
-            key=f"{key}-accuracy",
-            config=CONFIG,
-        )
-
-
 def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], key: str) -> tuple[str, str] | None:
     """Rows are the true labels, columns what the model said; the diagonal is right.
 
