@@ -66,6 +66,11 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def written(path: Path) -> str:
+    """SHA-256 that a file of this folder had when it was written last. Raises KeyError for others."""
+    return _digests(path.parent)[path.name][-1]
+
+
 def is_whole(path: Path) -> bool:
     """Whether the file is as it was written."""
     known = _digests(path.parent)

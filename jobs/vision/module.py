@@ -132,7 +132,8 @@ class Module(pl.LightningModule):
             # Others of a team wait for as many gradients as they compute themselves.
             if not is_out_of_memory(error) or self._team.size > 1 or len(images) // (2 * parts) < 2:
                 raise
-            log.warning("out of memory with %d parts of a batch: %s", parts, error)
+            # As text: whoever kept the error itself would keep all that fills the memory.
+            log.warning("out of memory with %d parts of a batch: %s", parts, str(error))
             return None
         return {"loss": lost, "right": right}
 

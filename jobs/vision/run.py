@@ -114,7 +114,7 @@ def _trained(
             Type.CHECKPOINT,
             {
                 "path": str(path.relative_to(job.settings.artifacts_dir)),
-                "sha256": checkpoints.digest(path),
+                "sha256": checkpoints.written(path),
                 "epoch": epoch,
                 "step": step,
                 "metric": value,
