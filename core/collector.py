@@ -30,6 +30,7 @@ from core.db.tables import finetuning_jobs, run_events, run_metrics, training_ch
 from core.events import ENDED, Event, Status, Type
 from core.quality import check_jobs
 from core.run_watch import Row, RunWatch, rows_where, unfinished
+from core.tuning import tunings
 from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ class Collector:
             check_jobs.tend(self.wb)
             self._aside("text checks", lambda: text_checks.tend(self.wb))  # counts all findings anew
             text_splits.tend(self.wb)
+            self._aside("tunings", self._conduct)  # asks for the values of the next trial
             serving.sync(self.wb)
             self._aside("aliases", self._aliases.turn)
         if time.monotonic() - self._guarded >= GUARD_SECONDS:
@@ -132,6 +134,13 @@ class Collector:
         if name not in self._asides or not self._asides[name].is_alive():
             self._asides[name] = threading.Thread(target=logged, name=f"collector-{name}", daemon=True)
             self._asides[name].start()
+
+    def _conduct(self) -> None:
+        """Keep tunings going."""
+        if tunings.active(self.wb):
+            from core.tuning import conductor  # brings Optuna, which an app without tunings need not hold
+
+            conductor.turn(self.wb)
 
     def _watch_tests(self) -> None:
         """Stop A/B tests that break a guardrail; the sums may take a second."""

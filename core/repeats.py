@@ -64,11 +64,11 @@ def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
         )
     queue.ping(wb)
 
-    changed = {"repeats": run_id, "code": code, "created_by": actor.name}
+    changed = {"repeats": run_id, "trial": None, "code": code, "created_by": actor.name}
     frozen = original.spec.model_copy(update=changed)
 
     def work(connection: sa.Connection) -> RunSpec:
-        spec = runs.enlist(connection, actor, frozen)
+        spec = runs.enlist(connection, actor.id, frozen)
         audit.record(connection, actor, "run.repeat", f"run {spec.run_id}", {"original": run_id})
         return spec
 

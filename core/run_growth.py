@@ -51,6 +51,7 @@ def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
             "code": code,
             "created_by": actor.name,
             "repeats": None,
+            "trial": None,
             "continues": Continued(
                 run_id=run_id,
                 path=str(_kept(wb, checkpoint).relative_to(wb.settings.artifacts_dir)),
@@ -61,7 +62,7 @@ def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
     )
 
     def work(connection: sa.Connection) -> RunSpec:
-        spec = runs.enlist(connection, actor, frozen)
+        spec = runs.enlist(connection, actor.id, frozen)
         audit.record(
             connection, actor, "run.extend", f"run {spec.run_id}", {"original": run_id, "epochs": epochs}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +23,8 @@ from core.workbench import Workbench
 
 KIND: Literal["vision"] = "vision"
 """Jobs of other kinds are no runs to a person: see core.suggestion_jobs."""
+TRIAL: Literal["trial"] = "trial"
+"""A run of a tuning: people look at it one by one, lists leave it out."""
 MAX_HISTORY = 500
 
 
@@ -144,7 +146,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     frozen = freeze(wb, actor, theme)
 
     def work(connection: sa.Connection) -> RunSpec:
-        spec = enlist(connection, actor, frozen)
+        spec = enlist(connection, actor.id, frozen)
         run_id = spec.run_id
         audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": spec.snapshot.hash})
         freezing.freeze_first(connection, theme, actor)
@@ -186,7 +188,7 @@ def freeze(wb: Workbench, actor: auth.User, theme: themes.Theme) -> RunSpec:
     )
 
 
-def enlist(connection: sa.Connection, actor: auth.User, frozen: RunSpec) -> RunSpec:
+def enlist(connection: sa.Connection, actor_id: int, frozen: RunSpec) -> RunSpec:
     """Give a frozen training its number and write its row; the caller puts it on the queue after that is durable."""
     [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
     spec = frozen.model_copy(update={"run_id": run_id})
@@ -196,11 +198,12 @@ def enlist(connection: sa.Connection, actor: auth.User, frozen: RunSpec) -> RunS
             kind=spec.kind,
             theme_id=spec.theme_id,
             snapshot_id=spec.snapshot.id,
+            parent_id=spec.trial.tuning if spec.trial else None,
             status=Status.QUEUED.value,
             spec=spec.model_dump(mode="json"),
             attempt=1,
             rq_job_id=f"run-{run_id}-1",
-            created_by=actor.id,
+            created_by=actor_id,
             created_at=datetime.now(UTC),
             last_event=0,
         )
@@ -221,12 +224,19 @@ def history(
     wb: Workbench, theme_id: int | None = None, limit: int = MAX_HISTORY, before: int | None = None
 ) -> list[Run]:
     """Runs, newest first; of one theme or of all that are not deleted; with `before`, those with smaller ids."""
-    query = _select().where(theme_rows.c.deleted_at.is_(None))
+    query = _select().where(theme_rows.c.deleted_at.is_(None), finetuning_jobs.c.kind == KIND)
     if theme_id is not None:
         query = query.where(finetuning_jobs.c.theme_id == theme_id)
     if before is not None:
         query = query.where(finetuning_jobs.c.id < before)
     query = query.order_by(finetuning_jobs.c.id.desc()).limit(limit)
+    with wb.db.read() as connection:
+        return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def many(wb: Workbench, ids: Sequence[int]) -> list[Run]:
+    """The runs with these numbers, in the order of the numbers."""
+    query = _select().where(finetuning_jobs.c.id.in_(list(ids))).order_by(finetuning_jobs.c.id)
     with wb.db.read() as connection:
         return [_run(row) for row in connection.execute(query).mappings()]
 
@@ -250,7 +260,8 @@ def workers_busy(wb: Workbench) -> bool:
     """Whether as many runs wait or run as there are training workers, so that a further job would wait."""
     column = finetuning_jobs.c
     under_way = sa.and_(
-        column.kind == KIND, column.status.not_in([status.value for status in (*ENDED, Status.PAUSED)])
+        column.kind.in_((KIND, TRIAL)),
+        column.status.not_in([status.value for status in (*ENDED, Status.PAUSED)]),
     )
     with wb.db.read() as connection:
         n = connection.execute(sa.select(sa.func.count()).where(under_way)).scalar_one()
@@ -297,7 +308,7 @@ def _select() -> sa.Select[Any]:
         .outerjoin(theme_rows, theme_rows.c.id == finetuning_jobs.c.theme_id)
         .outerjoin(users, users.c.id == finetuning_jobs.c.created_by)
         .outerjoin(snapshot_rows, snapshot_rows.c.id == finetuning_jobs.c.snapshot_id)
-        .where(finetuning_jobs.c.kind == KIND)
+        .where(finetuning_jobs.c.kind.in_((KIND, TRIAL)))
     )
 
 

@@ -27,6 +27,8 @@ class Settings:
     redis_url: str
     mlflow_url: str
     """Base URL of the MLflow server, its static prefix included."""
+    optuna_url: str
+    """SQLAlchemy URL of Optuna's own storage; a SQLite file when nothing is set."""
     files_url: str
     """fsspec URL of the content-addressed store: a folder or s3://bucket/prefix."""
     host: str
@@ -95,6 +97,7 @@ class Settings:
             database_url=env.get("VERITRAIN_DATABASE_URL", f"duckdb:///{data / 'veritrain.duckdb'}"),
             redis_url=env.get("REDIS_URL", "redis://127.0.0.1:6380/0"),
             mlflow_url=env.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5001/mlflow").rstrip("/"),
+            optuna_url=env.get("VERITRAIN_OPTUNA_URL", f"sqlite:///{artifacts / 'optuna.db'}"),
             files_url=env.get("VERITRAIN_FILES_URL", str(data / "files")),
             host=host,
             port=port,

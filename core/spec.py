@@ -39,11 +39,19 @@ class Continued(_Frozen):
     epochs: int  # that it had run
 
 
+class Trial(_Frozen):
+    """Which trial of which tuning a run is; its model is neither measured on test images nor registered."""
+
+    tuning: int
+    number: int
+    mlflow_parent: str  # MLflow's run of the tuning
+
+
 class RunSpec(_Frozen):
     """One training job. `labels` fixes the order of the model's outputs."""
 
     run_id: int
-    kind: Literal["vision"]
+    kind: Literal["vision", "trial"]
     theme_id: int
     theme_name: str
     model_name: str
@@ -55,6 +63,21 @@ class RunSpec(_Frozen):
     created_by: str
     repeats: int | None = None  # the run whose data and parameters these are
     continues: Continued | None = None
+    trial: Trial | None = None  # also where its model was taken later
+
+
+class TuneSpec(_Frozen):
+    """One search for better parameters. No worker runs it: core.tuning.conductor keeps it going."""
+
+    run_id: int
+    kind: Literal["tune"]
+    theme_id: int
+    base: RunSpec
+    """The training whose parameters are varied; it has no number."""
+    search: dict[str, Any]  # core.params.OptunaParams
+    metric: str  # of the validation images: valid_loss, valid_accuracy or valid_macro_f1
+    seed: int
+    created_by: str
 
 
 class PreflightSpec(_Frozen):
@@ -154,8 +177,9 @@ class PreviewSpec(_Frozen):
     max_pixels: int
 
 
-JobSpec = RunSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec
+JobSpec = RunSpec | TuneSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec
 _KINDS: Mapping[str, type[JobSpec]] = {
+    "tune": TuneSpec,
     "preflight": PreflightSpec,
     "suggest": SuggestSpec,
     "check": CheckSpec,

@@ -311,9 +311,11 @@ finetuning_jobs = sa.Table(
     sa.Column("result", Json),  # payload of the `result` event
     sa.Column("error", Json),  # {"kind", "message", "next_step", "id"}
     sa.Column("mlflow_run_id", sa.String(64)),
+    sa.Column("parent_id", sa.BigInteger),  # the tuning that a trial belongs to
 )
 postgres_index(finetuning_jobs, "theme_id", "id")
 postgres_index(finetuning_jobs, "dataset_id", "id")
+postgres_index(finetuning_jobs, "parent_id")
 
 run_events = sa.Table(
     "run_events",

@@ -27,6 +27,51 @@ class OptunaParams(Group):
     trials: int = param(
         20, N_("Trials"), N_("How many trainings are tried."), unit=N_("runs"), low=1, high=1000, step=1
     )
+    parallel: int = param(
+        1,
+        N_("At the same time"),
+        N_("How many trials run beside each other; more than there are workers wait in the queue."),
+        unit=N_("runs"),
+        low=1,
+        high=16,
+        step=1,
+    )
+    hours: float = param(
+        0.0,
+        N_("Time"),
+        N_("After so long no further trial begins; 0 sets no limit."),
+        unit=N_("hours"),
+        low=0.0,
+        high=1000.0,
+        step=1.0,
+    )
+    sampler: Literal["tpe", "random"] = param(
+        "tpe",
+        N_("Proposals"),
+        N_("How the next trial's values are found."),
+        choices={
+            "tpe": N_("From what was good so far (TPE)"),
+            "random": N_("At random"),
+        },
+    )
+    pruner: Literal["median", "halving", "none"] = param(
+        "median",
+        N_("Giving up early"),
+        N_("When a trial that does not look good is ended, so that others get its time."),
+        choices={
+            "median": N_("When it is worse than half of the others were then"),
+            "halving": N_("Unless it is among the best third (successive halving)"),
+            "none": N_("Never"),
+        },
+    )
+    earlier: bool = param(
+        True,
+        N_("Learn from earlier runs"),
+        N_(
+            "Finished runs on the same images that differ in nothing but what is searched count as trials already "
+            "done."
+        ),
+    )
     search: dict[str, SearchSpace] = Field(default_factory=dict)
 
     @model_validator(mode="after")

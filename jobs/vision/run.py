@@ -53,6 +53,9 @@ def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> No
     tracker = Tracker(job.settings.mlflow_url, spec, job.folder)
     try:
         trained = _trained(job, spec, params, auguments, chosen, splits, tracker, left_out)
+        if spec.kind == "trial":
+            _finish_trial(job, chosen, tracker, trained)
+            return
         _finish(job, spec, params, auguments, chosen, splits, tracker, trained, left_out, patience_s)
     except Cancelled:
         tracker.end("KILLED")
@@ -204,6 +207,26 @@ def _pictures(
         )
         before += len(splits[split])
     return found
+
+
+def _finish_trial(job: Job, chosen: hardware.Hardware, tracker: Tracker, trained: Trained) -> None:
+    """A trial is judged by its validation images alone; the test images are for the one that wins."""
+    tracker.flush()
+    tracker.stop()
+    tracker.end("FINISHED")
+    job.progress(phase="train", fraction=1.0, epoch=trained.epochs_run, epochs=trained.epochs_run, eta_s=0.0)
+    result = {
+        "epochs_run": trained.epochs_run,
+        "best_epoch": trained.best_epoch,
+        "seconds": round(trained.seconds, 3),
+        "images_per_second": round(trained.images_per_second, 1),
+        "precision": chosen.precision,
+        "device": hardware.name(chosen),
+        "threads": chosen.threads,
+        "mlflow_run_id": tracker.run_id or None,
+        "mlflow_experiment_id": tracker.experiment_id or None,
+    }
+    job.emit(Type.RESULT, result)
 
 
 def _finish(

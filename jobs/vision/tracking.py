@@ -177,7 +177,10 @@ class Tracker:
 
 def tags(spec: RunSpec) -> dict[str, str]:
     """What leads from MLflow back to our run, on the run and on the model version."""
-    return {
+    parent = (
+        {"mlflow.parentRunId": spec.trial.mlflow_parent} if spec.trial and spec.trial.mlflow_parent else {}
+    )
+    return parent | {
         "veritrain.run_id": str(spec.run_id),
         "veritrain.theme": spec.theme_name,
         "veritrain.snapshot": spec.snapshot.hash,

@@ -1,0 +1,1 @@
+ALTER TABLE finetuning_jobs ADD COLUMN parent_id BIGINT;
