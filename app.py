@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 import api.app
 import api.auth
 import api.mlflow_proxy
+import api.optuna_dashboard
 import api.security
 from core import collector, i18n, workbench
 from core.settings import Settings
@@ -68,6 +69,7 @@ app = st.App(
         Mount("/api", app=api.app.create()),
         *api.auth.pages,
         *api.mlflow_proxy.routes,
+        *api.optuna_dashboard.routes,
     ],
     middleware=[Middleware(api.security.Security)],
     on_script_error=report,

@@ -28,6 +28,7 @@ from api import (
     teamwork,
     themes,
     training,
+    tunings,
     users,
 )
 
@@ -51,6 +52,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     training.router,
     evaluations.router,
     finetuning.router,
+    tunings.router,
     models.router,
     duels.router,
     stages.router,

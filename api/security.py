@@ -100,7 +100,7 @@ class Security:
             if streamlit:
                 return problems.problem(401, "not-signed-in", i18n.gettext("Sign in first."))
             return _to_sign_in(request)
-        if streamlit or path in addresses.PATHS or path.startswith("/mlflow"):
+        if streamlit or path in addresses.PATHS or path.startswith(("/mlflow", "/optuna")):
             return None
         if target := addresses.redirect(path):
             return RedirectResponse(target, 303)

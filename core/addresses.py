@@ -24,6 +24,7 @@ SCREENS = (
     Screen("team", "team.py", in_menu=False),
     Screen("transfer", "transfer.py", role="labeler", in_menu=False),
     Screen("parameters", "parameters.py", in_menu=False),
+    Screen("tuning", "tuning.py", in_menu=False),
     Screen("training", "training.py", in_menu=False),
     Screen("run", "run.py", in_menu=False),
     Screen("compare", "compare.py", in_menu=False),

@@ -41,6 +41,17 @@ may_train = me.may(auth.TRAINER)
 steps.draw(wb, me, theme, "train" if first.active else "history")
 
 
+def trial(run: Run) -> None:
+    """A trial of a tuning has neither marks on the test images nor a model."""
+    st.info(_("This is a trial of a tuning. Only the best trial's model is measured and registered."))
+    assert run.spec.trial is not None
+    frame.link(_("To the tuning"), "tuning.py", {"theme": theme.id, "tuning": run.spec.trial.tuning})
+    curves.of_run(wb, run, f"ended-{run.id}")
+    run_live.validations(wb, run, f"ended-{run.id}")
+    with st.expander(_("Where it comes from")):
+        came_from(run)
+
+
 def heading(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(badge(run.status))
@@ -245,6 +256,12 @@ def came_from(run: Run) -> None:
     """Data, code and parameters that made the run, and its place in MLflow."""
     spec = run.spec
     code = spec.code
+    if spec.trial:
+        frame.link(
+            _("Trial of tuning {n}").format(n=spec.trial.tuning),
+            "tuning.py",
+            {"theme": theme.id, "tuning": spec.trial.tuning},
+        )
     if spec.continues:
         text = _("Goes on from epoch {epoch} of run {n}").format(
             epoch=spec.continues.epochs, n=spec.continues.run_id
@@ -322,7 +339,9 @@ else:
         st.info(_("This run was stopped without a result. Its last checkpoint is kept."))
     if first.status == Status.PAUSED:
         st.info(_("This run is paused. Nothing is lost; others can train meanwhile."))
-    if first.status != Status.SUCCEEDED:
+    if first.kind == runs.TRIAL:
+        trial(first)
+    elif first.status != Status.SUCCEEDED:
         if may_train and st.button(
             _("Resume"),
             type="primary",
@@ -340,5 +359,6 @@ else:
             came_from(first)
     else:
         result(first)
-    run_controls.checkpoints(wb, me, first)
+    if first.kind != runs.TRIAL:  # the tuning clears away what it does not need
+        run_controls.checkpoints(wb, me, first)
     run_live.log(wb, first)

@@ -7,8 +7,7 @@ import streamlit as st
 from core import auth, images, params, preflight, runs, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
-from core.quality import findings, gate
-from pages.widgets import form, frame, steps
+from pages.widgets import form, frame, gate_block, steps
 from pages.widgets import preflight as preflight_panel
 from pages.widgets.runs import accuracy, badge, percent, took, when
 
@@ -62,7 +61,9 @@ with right.container(border=True, height="stretch"):
         st.caption(_("{n} changed from the defaults.").format(n=n) if n else _("All at their defaults."))
     except VeritrainError as error:
         frame.refuse(error)
-    frame.link(_("Change the parameters"), "parameters.py", {"theme": theme.id})
+    with st.container(horizontal=True, key="to-parameters"):
+        frame.link(_("Change the parameters"), "parameters.py", {"theme": theme.id})
+        frame.link(_("Have better ones searched"), "tuning.py", {"theme": theme.id})
 
 for obstacle, fix in obstacles:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"obstacle-{fix}"):
@@ -70,34 +71,12 @@ for obstacle, fix in obstacles:
         if fix:
             text, file = FIXES[fix]
             frame.link(text, file, {"theme": theme.id})
-override = ""
-standing = findings.standing(wb, theme.id)
-if not obstacles and not standing.gate.passed:
-    with st.container(border=True, key="gate-failed"):
-        with st.container(horizontal=True, vertical_alignment="center", key="gate-failed-head"):
-            st.markdown(f":red-badge[{_('FAIL')}] " + _("**The dataset gate fails.**"), width="stretch")
-            frame.link(_("See what to repair"), "quality.py", {"theme": theme.id})
-        st.markdown(
-            "\n".join(
-                f"- {gate.title(line)}: {frame.escape(gate.said(line, standing.counts))}"
-                for line in standing.gate.failed
-            )
-        )
-        if me.may(auth.ADMIN):
-            override = st.text_input(
-                _("Train all the same, because …"),
-                max_chars=findings.MAX_REASON,
-                key="override",
-                help=_("Your reason stays in the log of checks, with your name."),
-            )
-        else:
-            st.caption(_("Only an administrator can start a training in spite of this, with a reason."))
+allowed, override = (False, "") if obstacles else gate_block.draw(wb, me, theme)
 tried = preflight.standing(wb, theme.id) if not obstacles else preflight.Standing("none")
 preflight_panel.draw(wb, me, theme, tried, override)
 if not me.may(auth.TRAINER):
     st.info(_("Starting a training needs the role “trainer”."))
 elif tried.state != "going":
-    allowed = not obstacles and bool(standing.gate.passed or override.strip())
     with st.container(horizontal=True, vertical_alignment="center", key="start"):
         pressed = st.button(
             _("Train"),

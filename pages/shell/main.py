@@ -33,6 +33,7 @@ TITLES = {
     "team.py": _("Team"),
     "transfer.py": _("Import & export"),
     "parameters.py": _("Parameters"),
+    "tuning.py": _("Tuning"),
     "training.py": _("Training"),
     "run.py": _("Run"),
     "compare.py": _("Compare runs"),

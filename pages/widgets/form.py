@@ -39,6 +39,16 @@ def draw(
     return values
 
 
+def draw_flat(model: BaseModel, defaults: BaseModel, *, key: str, disabled: bool) -> Values:
+    """As `draw`, for a file of few fields: all in three columns, without sections."""
+    values: Values = {}
+    columns = st.columns(3)
+    for number, field in enumerate(form_fields(type(model))):
+        with columns[number % 3]:
+            values[field.path] = _input(field, model, defaults, values, key, disabled)
+    return values
+
+
 def changes(model: BaseModel, defaults: BaseModel) -> dict[str, tuple[Any, Any]]:
     """{name: (default, value)} of the fields whose value is not the default."""
     found = {}

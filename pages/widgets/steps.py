@@ -16,6 +16,7 @@ SCREENS = (
     ("label", "theme.py"),
     ("quality", "quality.py"),
     ("parameters", "parameters.py"),
+    ("tuning", "tuning.py"),
     ("training", "training.py"),
     ("history", "history.py"),
     ("models", "models.py"),
@@ -34,13 +35,14 @@ def draw(wb: Workbench, me: auth.User, theme: themes.Theme, active: str) -> int:
 
     Returns the number of that step.
 
-    `active` is one of overview, label, quality, parameters, train, history, models, predict, ab, team, transfer.
+    `active` is one of overview, label, quality, parameters, tuning, train, history, models, predict, ab, team, transfer.
     """
     titles = {
         "overview": _("Overview"),
         "label": _("Images"),
         "quality": _("Quality"),
         "parameters": _("Parameters"),
+        "tuning": _("Tune"),
         "training": _("Train"),
         "history": _("History"),
         "models": _("Models"),
