@@ -15,9 +15,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Bench, Id, Trainer, Viewer
+from api.deps import Admin, Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import repeats, run_control, run_growth, run_reports, runs
+from core import repeats, run_control, run_growth, run_reports, runs, waiting
 from core.events import Status, Wish
 from core.runs import Run
 
@@ -103,6 +103,56 @@ class CheckpointOut(BaseModel):
     kind: str
     created_at: datetime
     size: int | None
+
+
+class EntryOut(BaseModel):
+    id: int
+    kind: str
+    status: str
+    queue: str
+    place: int | None
+    about: str
+    created_by: str
+    created_at: datetime
+    fraction: float
+    expected: datetime | None
+    """When a waiting job may start, or a running one may end."""
+
+
+class WorkerOut(BaseModel):
+    name: str
+    host: str
+    queues: tuple[str, ...]
+    device: str
+    run_id: int | None
+
+
+class QueueOut(BaseModel):
+    entries: list[EntryOut]
+    workers: list[WorkerOut]
+
+
+class MoveIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    to: Literal["first", "earlier", "later", "last"]
+
+
+@router.get("/v1/admin/finetuning/queue", summary="Running and waiting jobs in their order, and the workers")
+def waiting_jobs(wb: Bench, _user: Viewer) -> QueueOut:
+    found = waiting.overview(wb)
+    return QueueOut(
+        entries=[
+            EntryOut(**{name: getattr(each, name) for name in EntryOut.model_fields})
+            for each in found.entries
+        ],
+        workers=[WorkerOut(**asdict(each)) for each in found.workers],
+    )
+
+
+@router.post(JOBS + "/{run_id}/move", status_code=204, summary="Change a waiting job's place in its queue")
+def move(wb: Bench, user: Admin, run_id: Id, body: MoveIn) -> None:
+    waiting.move(wb, user, run_id, body.to)
 
 
 @router.post(JOBS, status_code=201, summary="Train a theme")

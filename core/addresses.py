@@ -30,6 +30,7 @@ SCREENS = (
     Screen("compare", "compare.py", in_menu=False),
     Screen("datasets", "datasets.py"),
     Screen("dataset", "dataset.py", in_menu=False),
+    Screen("queue", "queue.py"),
     Screen("history", "history.py"),
     Screen("models", "models.py"),
     Screen("predict", "predict.py"),

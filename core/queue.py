@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import redis
-from rq import Queue
+from rq import Queue, Worker
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job
@@ -35,6 +37,9 @@ NO_TIMEOUT = -1
 RESULT_SECONDS = 3_600
 """What RQ remembers of a finished job; the truth is in the database."""
 FAILURE_SECONDS = 7 * 86_400
+DEVICE_FIELD = "veritrain_device"
+"""What a worker says of itself in RQ's record of it, see jobs.worker."""
+_RUN = re.compile(r"run-(\d+)-\d+")
 DIED = ("failed", "stopped")
 """RQ's words for a job whose process ended before its time; one that fails by itself tells it in its events."""
 
@@ -62,7 +67,7 @@ def enqueue(wb: Workbench, spec: JobSpec, attempt: int) -> str:
     job_id = f"run-{spec.run_id}-{attempt}"
     with reachable():
         wb.broker.set(events.attempt_key(spec.run_id), attempt)
-        queue = Queue(LIGHT if spec.kind in LIGHT_KINDS else TRAIN, connection=wb.broker)
+        queue = Queue(queue_of(spec.kind), connection=wb.broker)
         if job_id in queue.get_job_ids():
             return job_id
         queue.enqueue_call(
@@ -75,6 +80,82 @@ def enqueue(wb: Workbench, spec: JobSpec, attempt: int) -> str:
             description=f"run {spec.run_id}, attempt {attempt}",
         )
     return job_id
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One worker."""
+
+    name: str
+    host: str
+    queues: tuple[str, ...]
+    device: str
+    """GPU that it computes on, "" for the processor."""
+    run_id: int | None
+    """The job that it has."""
+
+
+def queue_of(kind: str) -> str:
+    """The queue that jobs of this kind wait in."""
+    return LIGHT if kind in LIGHT_KINDS else TRAIN
+
+
+def order(wb: Workbench) -> dict[str, list[str]]:
+    """RQ's ids of the waiting jobs by queue, the next one first. Raises Unavailable when the broker is away."""
+    with reachable():
+        return {each.name: each.get_job_ids() for each in _queues(wb)}
+
+
+def workers(wb: Workbench) -> list[Serving]:
+    """Those that serve our queues, by name. Raises Unavailable when the broker is away."""
+    ours = {TRAIN, LIGHT}
+    found = []
+    with reachable():
+        for worker in Worker.all(connection=wb.broker):
+            names = tuple(name for name in worker.queue_names() if name in ours)
+            if not names:
+                continue
+            match = _RUN.match(worker.get_current_job_id() or "")
+            device = wb.broker.hget(worker.key, DEVICE_FIELD)
+            found.append(
+                Serving(
+                    name=worker.name[:8],
+                    host=worker.hostname or "",
+                    queues=names,
+                    device=device.decode() if isinstance(device, bytes) else "",
+                    run_id=int(match[1]) if match else None,
+                )
+            )
+    return sorted(found, key=lambda each: (each.queues, each.name))
+
+
+def move(wb: Workbench, job_id: str, to: str) -> bool:
+    """Change a waiting job's place: first, earlier, later or last. False when it does not wait (any more)."""
+    with reachable():
+        for each in _queues(wb):
+            if wb.broker.eval(_MOVE, 1, each.key, job_id, to):
+                return True
+    return False
+
+
+# One step for the broker, so that no worker takes the job in between.
+_MOVE = """
+local jobs = redis.call('LRANGE', KEYS[1], 0, -1)
+local place = 0
+for i, job in ipairs(jobs) do if job == ARGV[1] then place = i end end
+if place == 0 then return 0 end
+redis.call('LREM', KEYS[1], 0, ARGV[1])
+if ARGV[2] == 'first' or (ARGV[2] == 'earlier' and place <= 2) then
+  redis.call('LPUSH', KEYS[1], ARGV[1])
+elseif ARGV[2] == 'earlier' then
+  redis.call('LINSERT', KEYS[1], 'BEFORE', jobs[place - 1], ARGV[1])
+elseif ARGV[2] == 'later' and place < #jobs then
+  redis.call('LINSERT', KEYS[1], 'AFTER', jobs[place + 1], ARGV[1])
+else
+  redis.call('RPUSH', KEYS[1], ARGV[1])
+end
+return 1
+"""
 
 
 def withdraw(wb: Workbench, job_id: str) -> bool:

@@ -62,6 +62,7 @@ def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
             "The version of Veritrain's own code is unknown, so no model could be registered. "
             "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
         )
+    runs.refuse_too_many(wb, actor)
     queue.ping(wb)
 
     changed = {"repeats": run_id, "trial": None, "code": code, "created_by": actor.name}

@@ -44,6 +44,7 @@ def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
             "The version of Veritrain's own code is unknown, so no model could be registered. "
             "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
         )
+    runs.refuse_too_many(wb, actor)
     queue.ping(wb)
     frozen = run.spec.model_copy(
         update={

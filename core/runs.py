@@ -15,7 +15,7 @@ from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, users
 from core.db.tables import snapshots as snapshot_rows
 from core.db.tables import themes as theme_rows
-from core.errors import InvalidInput, NotFound, VeritrainError
+from core.errors import InvalidInput, NotFound, TooMany, VeritrainError
 from core.events import ENDED, Status
 from core.quality import findings, freezing
 from core.spec import RunSpec, SnapshotRef
@@ -138,6 +138,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     for error, _fix in preconditions(wb, theme_id):
         raise error
     preflight.refuse_red(wb, theme_id)
+    refuse_too_many(wb, actor)
     queue.ping(wb)
     gate_failed = not findings.standing(wb, theme_id).gate.passed
     if gate_failed:
@@ -161,6 +162,27 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     with contextlib.suppress(VeritrainError):
         queue.enqueue(wb, spec, 1)
     return get(wb, spec.run_id)
+
+
+def refuse_too_many(wb: Workbench, actor: auth.User) -> None:
+    """Raises TooMany where the person has as many runs under way as one may have. Trials count once, as a tuning."""
+    most = wb.settings.runs_per_person
+    if not most:
+        return
+    column = finetuning_jobs.c
+    mine = sa.and_(
+        column.created_by == actor.id,
+        column.kind.in_((KIND, "tune")),
+        column.status.not_in([status.value for status in (*ENDED, Status.PAUSED)]),
+    )
+    with wb.db.read() as connection:
+        n = connection.execute(sa.select(sa.func.count()).where(mine)).scalar_one()
+    if n >= most:
+        raise TooMany(
+            "You have {n} runs under way, and a person may have {most}; wait for one to end, or stop one.",
+            n=n,
+            most=most,
+        )
 
 
 def freeze(wb: Workbench, actor: auth.User, theme: themes.Theme) -> RunSpec:

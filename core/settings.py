@@ -52,6 +52,8 @@ class Settings:
     """Folder of a transformers model for parallel texts, of this machine or in the file store; "" = none."""
     session_days: int
     workers: int
+    runs_per_person: int
+    """That may wait or run at once; 0 sets no limit."""
     processes: int
     """That share one training: as many GPUs, or processes on the processor."""
     import_roots: tuple[Path, ...]
@@ -114,6 +116,7 @@ class Settings:
             embedding_model=env.get("VERITRAIN_EMBEDDING_MODEL", ""),
             session_days=number("VERITRAIN_SESSION_DAYS", 14),
             workers=number("VERITRAIN_WORKERS", 1),
+            runs_per_person=number("VERITRAIN_RUNS_PER_PERSON", 0, low=0),
             processes=number("VERITRAIN_PROCESSES", 1),
             import_roots=tuple(
                 Path(root).resolve() for root in env.get("VERITRAIN_IMPORT_ROOTS", "").split(":") if root

@@ -17,6 +17,7 @@ import httpx
 from core.errors import VeritrainError
 from core.processes import MARK, Child, Lock, free_port, kill_marked, on_signals, port_is_free, wait_until
 from core.settings import ROOT, Settings
+from jobs.worker import NUMBER
 
 READY_SECONDS = 90.0
 WATCH_SECONDS = 0.5
@@ -144,7 +145,8 @@ def plan(settings: Settings, mark: str) -> list[Child]:
             label = name if copies == 1 else f"{name}-{number}"
             # Words are filled in after the split: a folder with a space stays one word.
             parts = [part.format(**words) for part in shlex.split(command)]
-            children.append(Child(label, parts, environment, ROOT, logs / f"{label}.log"))
+            own = environment | {NUMBER: str(number - 1)} if name == "worker" else environment
+            children.append(Child(label, parts, own, ROOT, logs / f"{label}.log"))
     return children
 
 

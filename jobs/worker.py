@@ -7,17 +7,38 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import time
+from collections.abc import MutableMapping
+from pathlib import Path
 from types import FrameType
 
 import redis
 from rq import Queue, Worker
 
 from core.processes import die_with_parent
+from core.queue import DEVICE_FIELD, TRAIN
 from core.settings import Settings
 
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
+
+
+NUMBER = "VERITRAIN_WORKER"
+"""Environment variable that tells training workers of one machine apart, from 0."""
+
+
+def device(processes: int, gpus: int, env: MutableMapping[str, str]) -> str:
+    """What this worker computes on, "" for the processor; it sees only its own GPU from now on.
+
+    Workers take the `gpus` of the machine in turn. Where a training is shared by several `processes`, or somebody
+    chose the GPUs already, nothing is changed.
+    """
+    if not gpus:
+        return ""
+    if "CUDA_VISIBLE_DEVICES" not in env and processes == 1:
+        env["CUDA_VISIBLE_DEVICES"] = str(int(env.get(NUMBER, "0")) % gpus)
+    return "GPU " + env.get("CUDA_VISIBLE_DEVICES", ", ".join(map(str, range(gpus))))
 
 
 class TrainWorker(Worker):
@@ -25,6 +46,12 @@ class TrainWorker(Worker):
 
     RQ would wait for the job, which may take days, and be killed instead.
     """
+
+    computes_on = ""
+
+    def register_birth(self) -> None:
+        super().register_birth()
+        self.connection.hset(self.key, DEVICE_FIELD, self.computes_on)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         if self.horse_pid:
@@ -43,6 +70,9 @@ def main() -> None:
     wait_for(connection)
     queues = [Queue(name, connection=connection) for name in arguments.queue or ["light", "train"]]
     worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
+    if TRAIN in [queue.name for queue in queues]:
+        gpus = len([each for each in Path("/dev").glob("nvidia*") if each.name[6:].isdigit()])
+        worker.computes_on = device(settings.processes, gpus, os.environ)
     worker.work(with_scheduler=False)
 
 

@@ -66,6 +66,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
             raise Conflict(
                 "Tuning {id} of this theme is still under way; wait for it, or stop it.", id=going.id
             )
+    runs.refuse_too_many(wb, actor)
     gate_failed = not findings.standing(wb, theme_id).gate.passed
     if gate_failed:
         findings.check_override(actor, override)

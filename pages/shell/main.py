@@ -39,6 +39,7 @@ TITLES = {
     "compare.py": _("Compare runs"),
     "datasets.py": _("Texts"),
     "dataset.py": _("Text dataset"),
+    "queue.py": _("Queue"),
     "history.py": _("History"),
     "models.py": _("Models"),
     "predict.py": _("Predict"),
