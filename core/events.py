@@ -21,6 +21,10 @@ ALIVE_SECONDS = 10
 """Life of the heartbeat key; a run without it for this long is lost."""
 
 
+DEVICE_FIELD = "veritrain_device"
+"""What a worker computes on, in RQ's record of it."""
+
+
 class Type(StrEnum):
     """Kinds of event. Payloads:
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 import base64
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
-import redis
-from rq import Queue, Worker
-from rq.exceptions import NoSuchJobError
-from rq.results import Result
-from rq.serializers import JSONSerializer
-
-from core import images, queue
-from core.errors import InvalidInput, Unavailable
+from core import images, warm
+from core.errors import InvalidInput
 from core.image_filter import Filter
 from core.params import Auguments, Params, check_together
-from core.spec import PREVIEW_QUEUE, PreviewSpec
+from core.spec import PreviewSpec
 from core.workbench import Workbench
 
 ENTRY = "jobs.preview.run"
@@ -25,9 +18,6 @@ SHOWN = 9
 """Pictures of the grid."""
 COMPARED = 3
 """Images that are shown before and after preprocessing."""
-PATIENCE_SECONDS = 8
-"""A person waits no longer; below the 10 s after which the broker's connection gives up."""
-KEPT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ def ask(wb: Workbench, theme_id: int, params: Params, auguments: Auguments, dice
         dice=dice,
         max_pixels=wb.settings.max_pixels,
     )
-    answer = _answer(wb, spec)
+    answer = warm.ask(wb, ENTRY, spec.model_dump_json())
     if not answer["readable"]:
         raise InvalidInput("None of the theme's newest images can be read; check the file store.")
     readable = [found[place] for place in answer["readable"]]
@@ -81,38 +71,3 @@ def ask(wb: Workbench, theme_id: int, params: Params, auguments: Auguments, dice
         )
 
     return Preview(pictures("augmented"), pictures("before"), pictures("after"))
-
-
-def _answer(wb: Workbench, spec: PreviewSpec) -> dict[str, Any]:
-    with queue.reachable():
-        asked = Queue(PREVIEW_QUEUE, connection=wb.broker, serializer=JSONSerializer)
-        if not Worker.count(queue=asked):
-            raise Unavailable(
-                "The worker that draws previews is not there; it is started again by itself, so try again in a "
-                "minute. Everything else works without it."
-            )
-        job = asked.enqueue_call(
-            ENTRY,
-            args=(spec.model_dump_json(),),
-            timeout=PATIENCE_SECONDS * 4,
-            ttl=PATIENCE_SECONDS,  # nobody waits for it any more
-            result_ttl=KEPT_SECONDS,
-            failure_ttl=KEPT_SECONDS,
-            description="preview",
-        )
-        try:
-            result = job.latest_result(timeout=PATIENCE_SECONDS)
-        except (redis.TimeoutError, NoSuchJobError):
-            result = None
-    if result is None:
-        raise Unavailable(
-            "The preview did not come within {seconds} seconds: its worker is busy or starting. Try again in a moment.",
-            seconds=PATIENCE_SECONDS,
-        )
-    if result.type != Result.Type.SUCCESSFUL:
-        raise Unavailable(
-            "The preview failed; the log of the preview worker says why. A training is not affected."
-        )
-    answer = result.return_value
-    assert isinstance(answer, dict)
-    return answer

@@ -16,10 +16,10 @@ from rq.registry import StartedJobRegistry
 
 from core import events
 from core.errors import Unavailable
-from core.spec import JobSpec
+from core.spec import TRAIN_QUEUE, JobSpec
 from core.workbench import Workbench
 
-TRAIN, LIGHT = "train", "light"
+TRAIN, LIGHT = TRAIN_QUEUE, "light"
 """Two queues, so that what takes a minute does not wait for trainings that take days."""
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
@@ -37,8 +37,6 @@ NO_TIMEOUT = -1
 RESULT_SECONDS = 3_600
 """What RQ remembers of a finished job; the truth is in the database."""
 FAILURE_SECONDS = 7 * 86_400
-DEVICE_FIELD = "veritrain_device"
-"""What a worker says of itself in RQ's record of it, see jobs.worker."""
 _RUN = re.compile(r"run-(\d+)-\d+")
 DIED = ("failed", "stopped")
 """RQ's words for a job whose process ended before its time; one that fails by itself tells it in its events."""
@@ -116,7 +114,7 @@ def workers(wb: Workbench) -> list[Serving]:
             if not names:
                 continue
             match = _RUN.match(worker.get_current_job_id() or "")
-            device = wb.broker.hget(worker.key, DEVICE_FIELD)
+            device = wb.broker.hget(worker.key, events.DEVICE_FIELD)
             found.append(
                 Serving(
                     name=worker.name[:8],

@@ -159,6 +159,8 @@ class TextSplitSpec(_Frozen):
     created_by: str
 
 
+TRAIN_QUEUE = "train"
+"""What needs a model or an accelerator."""
 PREVIEW_QUEUE = "preview"
 """What a person waits for at the screen, see core.previews; it has no runs, so core.queue does not look at it."""
 
@@ -175,6 +177,13 @@ class PreviewSpec(_Frozen):
     compared: int
     dice: int  # takes the place of epoch and step
     max_pixels: int
+
+
+class ExplainSpec(_Frozen):
+    """What `core.explanations` asks of the warm worker; no run, nothing of it is kept."""
+
+    folder: str  # of the model
+    paths: tuple[str, ...]  # keys in the file store
 
 
 JobSpec = RunSpec | TuneSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec

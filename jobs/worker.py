@@ -16,9 +16,10 @@ from types import FrameType
 import redis
 from rq import Queue, Worker
 
+from core.events import DEVICE_FIELD
 from core.processes import die_with_parent
-from core.queue import DEVICE_FIELD, TRAIN
 from core.settings import Settings
+from core.spec import TRAIN_QUEUE
 
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
@@ -70,7 +71,7 @@ def main() -> None:
     wait_for(connection)
     queues = [Queue(name, connection=connection) for name in arguments.queue or ["light", "train"]]
     worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
-    if TRAIN in [queue.name for queue in queues]:
+    if TRAIN_QUEUE in [queue.name for queue in queues]:
         gpus = len([each for each in Path("/dev").glob("nvidia*") if each.name[6:].isdigit()])
         worker.computes_on = device(settings.processes, gpus, os.environ)
     worker.work(with_scheduler=False)

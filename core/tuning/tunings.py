@@ -178,6 +178,7 @@ def use(wb: Workbench, actor: auth.User, tuning_id: int, run_id: int) -> None:
 
 def take(wb: Workbench, run: Run) -> None:
     """Have the model of a finished trial measured on the test images and registered; it then is a run like others."""
+    queue.ask(wb, run.id, None)  # it may have been given up just as it ended
     spec = run.spec.model_copy(update={"kind": runs.KIND})
     attempt = run.attempt + 1
 

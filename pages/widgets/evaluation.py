@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from core import auth, images
+from core import auth, explanations, images
+from core.errors import VeritrainError
 from core.evaluations import report, words
 from core.evaluations.report import Report
 from core.i18n import gettext as _
@@ -18,7 +19,7 @@ from core.runs import Run
 from core.themes import Theme
 from core.workbench import Workbench
 from pages.widgets import charts, frame
-from pages.widgets.pictures import thumbnails
+from pages.widgets.pictures import drawn, thumbnails
 
 REMEMBERED = 3_600
 """Seconds; what a finished run answered does not change."""
@@ -74,7 +75,32 @@ def errs(wb: Workbench, me: auth.User, theme: Theme, run: Run, found: Report | N
     with st.container(horizontal=True, vertical_alignment="center", key="cell"):
         st.markdown(f"**{frame.escape(_called(len(ids), true, said))}**", width="stretch")
         _open(wb, me, theme, ids)
-    thumbnails(images.rows(wb, theme.id, ids[:SHOWN]))
+    shown = images.rows(wb, theme.id, ids[:SHOWN])
+    thumbnails(shown)
+    if st.toggle(
+        _("Show where the model looked"),
+        key=f"gradcam-{split}-{true}-{said}",
+        help=_("Grad-CAM: warm colours lie where the picture spoke most for what the model said."),
+    ):
+        looked(wb, run, [image.id for image in shown])
+
+
+def looked(wb: Workbench, run: Run, ids: Sequence[int]) -> None:
+    """The images with the evidence for the model's answer painted over them."""
+    try:
+        found = explanations.ask(wb, run.id, ids)
+    except VeritrainError as error:
+        frame.refuse(error)
+        return
+    figures = [
+        (
+            each.png,
+            _("{said} {share:.0%}").format(said=frame.shorten(each.label, 14), share=each.confidence),
+        )
+        for each in found
+        if each.png is not None
+    ]
+    drawn(figures)
 
 
 def _called(n: int, true: str, said: str) -> str:

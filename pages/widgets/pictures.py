@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -17,6 +18,18 @@ _FIGURE = (
     ' loading="lazy" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px;rotate:{turn}deg">'
     '<figcaption style="font-size:.8rem;line-height:1.3;overflow-wrap:anywhere">{caption}</figcaption></figure>'
 )
+
+
+def drawn(figures: Sequence[tuple[bytes, str]], *, side: int = 2 * SIDE) -> None:
+    """PNG files beside each other, each with a few words below it."""
+    inner = "".join(
+        f'<figure style="margin:0;width:{side}px"><img src="data:image/png;base64,{b64encode(png).decode("ascii")}" '
+        f'alt="{escape(caption)}" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px">'
+        f'<figcaption style="font-size:.8rem;line-height:1.3;overflow-wrap:anywhere">{escape(caption)}</figcaption>'
+        "</figure>"
+        for png, caption in figures
+    )
+    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:12px">{inner}</div>')
 
 
 def thumbnails(

@@ -82,8 +82,8 @@ def validations(wb: Workbench, run: Run, key: str) -> None:
         said = {each["image"]: each for each in newest["worst"]}
         captions = {
             image.id: _("{true} → {said} {share:.0%}").format(
-                true=run.spec.labels[said[image.id]["target"]],
-                said=run.spec.labels[said[image.id]["predicted"]],
+                true=frame.shorten(run.spec.labels[said[image.id]["target"]], 14),
+                said=frame.shorten(run.spec.labels[said[image.id]["predicted"]], 14),
                 share=said[image.id]["confidence"],
             )
             for image in rows

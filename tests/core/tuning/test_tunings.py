@@ -129,6 +129,7 @@ def test_trials_run_side_by_side_and_the_best_ones_model_is_taken(
     assert kept[first.id].exists() and not kept[second.id].exists()
     kept[third.id] = checkpoint_of(wb, third)
     told(wb, third, [0.8, 0.4])
+    queue.ask(wb, third.id, Wish.CANCEL)  # given up just as it ended: too late
     for _ in range(3):
         conductor.turn(wb)
     ended = tunings.get(wb, tuning.id)
@@ -137,6 +138,7 @@ def test_trials_run_side_by_side_and_the_best_ones_model_is_taken(
     assert (best["run"], best["value"], ended.result["trials"]) == (third.id, 0.4, 3)
     assert best["params"] == third.spec.params
     taken = runs.get(wb, third.id)
+    assert queue.wish_of(wb, third.id) is None
     assert (taken.kind, taken.status, taken.attempt) == ("vision", "queued", 2)
     assert [run.id for run in runs.history(wb, tuning.theme_id)] == [third.id]
     assert not kept[first.id].exists() and kept[third.id].exists()
