@@ -27,7 +27,7 @@ def titles() -> dict[str, str]:
         "train_accuracy": _("Training accuracy"),
         "learning_rate": _("Learning rate"),
         "images_per_second": _("Images a second"),
-        "system/cpu_utilization_percentage": _("Processor (% of all cores)"),
+        "system/cpu_utilization_percentage": _("Processor (share of all cores, %)"),
         "system/process_memory_megabytes": _("Memory of the run (MB)"),
         "system/gpu_utilization_percentage": _("GPU (%)"),
         "system/gpu_memory_usage_megabytes": _("GPU memory (MB)"),
