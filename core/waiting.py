@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -64,13 +65,13 @@ def overview(wb: Workbench) -> Overview:
     places = {job: (name, place) for name, jobs in order.items() for place, job in enumerate(jobs, 1)}
     found: list[Entry] = []
     free: dict[str, list[float]] = {name: [] for name in order}
-    """By queue: in how many seconds each worker may be free."""
+    """By queue: in how many seconds each worker may be free, infinity where nobody knows."""
     waiting: list[tuple[str, int, Any]] = []
     for row in rows:
         name, place = places.get(row["rq_job_id"], (queue.queue_of(row["kind"]), None))
         if place is None:
             left = _left(row, usual, now)
-            free[name].append(left if left is not None else 0.0)
+            free[name].append(left if left is not None else math.inf)
             ends = now + timedelta(seconds=left) if left is not None else None
             found.append(_entry(row, name, None, ends))
         else:
@@ -82,10 +83,9 @@ def overview(wb: Workbench) -> Overview:
         if free[name]:
             soonest = min(free[name])
             free[name].remove(soonest)
-            starts = now + timedelta(seconds=soonest)
-            free[name].append(
-                soonest + (usual.get((row["kind"], row["theme_id"])) or usual.get(row["kind"]) or 0.0)
-            )
+            starts = now + timedelta(seconds=soonest) if soonest < math.inf else None
+            takes = usual.get((row["kind"], row["theme_id"]), usual.get(row["kind"], math.inf))
+            free[name].append(soonest + takes)
         found.append(_entry(row, name, place, starts))
     return Overview(found, workers)
 
@@ -154,7 +154,7 @@ def _left(row: Any, usual: dict[Any, float], now: datetime) -> float | None:
     said = (row["progress"] or {}).get("eta_s")
     if said is not None:
         return float(said)
-    seconds = usual.get((row["kind"], row["theme_id"])) or usual.get(row["kind"])
+    seconds = usual.get((row["kind"], row["theme_id"]), usual.get(row["kind"]))
     if seconds is None:
         return None
     gone = (now - row["started_at"]).total_seconds() if row["started_at"] else 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,9 @@ def finished(
     ]
     told += [(Type.RESULT, result), (Type.STATUS, {"status": "succeeded"})]
     now = datetime.now(UTC)
+    began = Event(run.id, last + 1, 1, now - timedelta(minutes=1), Type.STATUS, {"status": "running"})
     Collector(wb).store(
-        [Event(run.id, last + n, 1, now, kind, what) for n, (kind, what) in enumerate(told, 1)]
+        [began, *(Event(run.id, last + n, 1, now, kind, what) for n, (kind, what) in enumerate(told, 2))]
     )
     return runs.get(wb, run.id)
 
