@@ -8,6 +8,8 @@ microseconds and a broker that is away costs nothing but delay.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import queue
@@ -180,7 +182,10 @@ class Job:
         number = secrets.token_hex(4)
         trace = "".join(traceback.format_exception(error))
         log.error("run %s failed [%s]\n%s", self.spec.run_id, number, trace)
-        with (self.folder / "run.log").open("a", encoding="utf-8") as file:
+        with (
+            contextlib.suppress(OSError),  # the disk may be full
+            (self.folder / "run.log").open("a", encoding="utf-8") as file,
+        ):
             file.write(f"[{number}] {datetime.now(UTC).isoformat()}\n{trace}\n")
         kind, message, next_step = classify(error)
         self.log(message, "error")
@@ -190,7 +195,8 @@ class Job:
     # --- threads --------------------------------------------------------------
 
     def _send_loop(self) -> None:
-        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / "events.jsonl").open("ab", buffering=0) as file:
+            unwritten: list[str] = []
             open_ = True
             while open_:
                 batch: list[tuple[Type, str]] = []
@@ -206,10 +212,11 @@ class Job:
                         item = self._queue.get_nowait()
                     except queue.Empty:
                         break
-                file.writelines(line + "\n" for _, line in batch)
-                file.flush()
-                if any(type in DURABLE for type, _ in batch):
-                    os.fsync(file.fileno())
+                unwritten += [line for _, line in batch]
+                if _appended(file, unwritten):
+                    unwritten.clear()
+                    if any(type in DURABLE for type, _ in batch):
+                        os.fsync(file.fileno())
                 self._unsent.extend(line for _, line in batch)
                 self._send()
 
@@ -258,6 +265,20 @@ class Job:
         if isinstance(current, bytes) and int(current) > self.attempt:
             log.error("run %s: attempt %s is over", self.spec.run_id, self.attempt)
             os._exit(FENCED)
+
+
+def _appended(file: io.FileIO, lines: list[str]) -> bool:
+    """Whether the lines are in the file now. False where the disk is full: then none is, and no torn one either."""
+    size = file.seek(0, os.SEEK_END)
+    data = "".join(line + "\n" for line in lines).encode()
+    try:
+        if file.write(data) == len(data):
+            return True
+        raise OSError(errno.ENOSPC, "only a part was written")
+    except OSError as error:
+        log.warning("events are kept in memory and sent, not written: %s", error)
+        file.truncate(size)
+        return False
 
 
 def last_number(path: Path, mend: bool = False) -> int:

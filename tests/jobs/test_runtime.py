@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -228,3 +229,48 @@ def test_a_worker_that_is_asked_to_end_takes_its_job_along(collecting: Workbench
         process.wait(5)
         assert not job.is_running()
     wait_for(lambda: runs.get(wb, run.id).attempt == 2, 10)
+
+
+FULL = """
+import resource, sys, time
+from core.settings import Settings
+from core.spec import RunSpec
+from jobs.runtime import Job
+spec = RunSpec.model_validate_json(sys.argv[1])
+settings = Settings.from_env()
+with Job(spec, 1, settings) as job:
+    job.log("line 0")
+    while not (job.folder / "events.jsonl").read_bytes().count(b"line 0"):
+        time.sleep(0.01)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    for n in range(1, 1000):
+        job.log(f"line {n}")
+    raise OSError(28, "No space left on device")
+"""
+
+
+def test_on_a_full_disk_everything_is_still_told(settings: Settings) -> None:
+    """A real limit of file sizes stands for the disk; the run ends with words for people, not in silence."""
+    environment = os.environ | {
+        "VERITRAIN_DATA_DIR": str(settings.data_dir),
+        "VERITRAIN_ARTIFACTS_DIR": str(settings.artifacts_dir),
+        "REDIS_URL": settings.redis_url,
+    }
+    subprocess.run(
+        [sys.executable, "-c", FULL, SPEC.model_dump_json()],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=60,
+    )
+    broker = redis.Redis.from_url(settings.redis_url)
+    told = [json.loads(fields[b"e"]) for _id, fields in broker.xrange(events.STREAM)]
+    assert [event["number"] for event in told] == list(range(1, len(told) + 1))
+    lines = [event["payload"]["message"] for event in told if event["type"] == "log"]
+    assert lines[:1000] == [f"line {n}" for n in range(1000)]
+    [error] = [event["payload"] for event in told if event["type"] == "error"]
+    assert error["message"] == "The disk is full." and "Free some space" in error["next_step"]
+    assert told[-1]["payload"] == {"status": "failed"}
+    file = settings.artifacts_dir / "runs" / str(SPEC.run_id) / "events.jsonl"
+    written = file.read_bytes()
+    assert 0 < len(written) <= 20_000 and written.endswith(b"\n")
