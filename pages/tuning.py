@@ -56,7 +56,8 @@ def plan() -> None:
         except VeritrainError as error:
             problem = error
             frame.refuse(error)
-        _expected(wanted)
+        if problem is None:
+            _expected(wanted)
         for obstacle, _fix in obstacles:
             st.warning(frame.escape(obstacle.text(_)))
         allowed, override = (False, "") if obstacles else gate_block.draw(wb, me, theme)
