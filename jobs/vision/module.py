@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from core.params import Auguments, Params
 from jobs.runtime import is_out_of_memory
-from jobs.vision import loss, optimisers
+from jobs.vision import features, loss, optimisers
 from jobs.vision.data import Batch
 from jobs.vision.imaging import answers, normalize
 from jobs.vision.mixing import Mixer
@@ -53,14 +53,19 @@ class Module(pl.LightningModule):
         labels: int,
         weights: torch.Tensor | None,
         team: Team = ALONE,
+        featured: bool = False,
     ) -> None:
-        """`steps` are those of the learning rate's schedule; `weights` (labels,) say how much each label counts."""
+        """`steps` are those of the learning rate's schedule; `weights` (labels,) say how much each label counts.
+
+        `featured`: the batches have what `jobs.vision.features` saw instead of images.
+        """
         super().__init__()
         self.automatic_optimization = False
         self._params = params
         self._mix = Mixer(auguments, params.training.seed, labels)
         self._weights = weights
         self.network = network.to(memory_format=torch.channels_last)
+        self._featured = featured
         self._training = params.training
         self._augment = Augmenter(auguments, params.training.seed)
         self._preprocessing = auguments.preprocessing.model_dump()
@@ -89,6 +94,8 @@ class Module(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, ...]:
         images, targets, ids = batch
+        if self._featured:
+            return (images, targets) if self.trainer.training else (images, targets, ids)
         if self.trainer.training:
             floats = self._augment(images, ids.cpu().numpy(), self.current_epoch)
             floats, targets = self._mix(floats, targets, self.global_step)
@@ -121,7 +128,7 @@ class Module(pl.LightningModule):
         right = images.new_zeros(())
         try:
             for some, wanted in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
-                logits = self.network(some).float()
+                logits = self._answering(some).float()
                 part = loss.cross_entropy(logits, wanted, self._training.label_smoothing, weights)
                 if parts > 1:
                     part = part * (len(some) / len(images))
@@ -137,9 +144,20 @@ class Module(pl.LightningModule):
             return None
         return {"loss": lost, "right": right}
 
+    @property
+    def _answering(self) -> torch.nn.Module:
+        """What the batches are given to."""
+        return (
+            features.head_of(self.network, self._params.model.architecture)
+            if self._featured
+            else self.network
+        )
+
     def validation_step(self, batch: tuple[torch.Tensor, ...], batch_idx: int) -> None:
         images, targets, ids = batch
-        self._outputs.append((answers(self.network, images, self._preprocessing, EVAL_BATCH), targets, ids))
+        self._outputs.append(
+            (answers(self._answering, images, self._preprocessing, EVAL_BATCH), targets, ids)
+        )
 
     def on_validation_epoch_end(self) -> None:
         logits, targets, ids = (

@@ -18,7 +18,7 @@ from core.params import Auguments, Params, check
 from core.spec import RunSpec
 from jobs.machine import Machine
 from jobs.runtime import Cancelled, Job, Paused
-from jobs.vision import checkpoints, evaluate, hardware, models, package, team
+from jobs.vision import checkpoints, evaluate, features, hardware, models, package, team
 from jobs.vision.data import Pictures, Rows, decode, read_manifest
 from jobs.vision.module import Judged
 from jobs.vision.pyfunc_model import Classifier
@@ -135,6 +135,10 @@ def _trained(
             "warning",
         )
 
+    if features.steady(params, auguments):
+        job.log(
+            "Only the last layer learns and nothing is random: what it is given is computed once, for all epochs."
+        )
     outlet = Outlet(metric, progress, checkpoint, job.wanted, judged, smaller)
     start = None
     if spec.continues:

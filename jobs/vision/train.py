@@ -20,7 +20,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from core.params import Auguments, Params
 from jobs.runtime import Cancelled
-from jobs.vision import checkpoints, loss, optimisers
+from jobs.vision import checkpoints, features, loss, optimisers
 from jobs.vision.data import EvalBatches, Pictures, TrainBatches
 from jobs.vision.hardware import Hardware
 from jobs.vision.module import EVAL_BATCH, Module
@@ -101,6 +101,11 @@ def fit(
     """
     _quiet()
     chosen = params.training
+    featured = features.steady(params, auguments)
+    if featured:
+        train, valid = (
+            features.seen(network, params, auguments, part, hardware, EVAL_BATCH) for part in (train, valid)
+        )
     batches = TrainBatches(
         train,
         chosen.batch_size,
@@ -112,7 +117,7 @@ def fit(
     even = chosen.class_weights == "balanced"
     weights = loss.balanced(train.rows.targets, labels) if even else None
     steps = len(batches) * (chosen.epochs - (start.epochs if start else 0))
-    module = Module(network, params, auguments, steps, labels, weights, team)
+    module = Module(network, params, auguments, steps, labels, weights, team, featured)
     if start is not None and checkpoints.newest(folder) is None and team.rank == 0:
         begun = optimisers.begun(network, params, steps)
         checkpoints.adopt(start.path, start.sha256, folder, begun)

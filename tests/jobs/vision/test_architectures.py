@@ -16,6 +16,7 @@ from jobs.runtime import Paused
 from jobs.vision import architectures, checkpoints, models, optimisers
 from jobs.vision.data import Pictures, Rows
 from jobs.vision.hardware import Hardware
+from jobs.vision.imaging import normalize
 from jobs.vision.reporter import Outlet
 from jobs.vision.train import fit
 
@@ -142,3 +143,41 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_that_give_the_same(tmp_p
     assert torch.allclose(found[8]["head.weight"], found[3]["head.weight"], atol=1e-4)
     with pytest.raises(torch.OutOfMemoryError):
         fit(Hungry(1), params, Auguments(), pictures(30), pictures(10), CPU, tmp_path / "1", QUIET, 2)
+
+
+STILL = "{rotation: {enabled: false}, crop: {enabled: false}, color_jitter: {enabled: false}}"
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_what_a_frozen_backbone_sees_is_computed_once_and_says_the_same(
+    architecture: str, tmp_path: Path
+) -> None:
+    """The last layer, given what was computed before, answers as the whole network does."""
+    from jobs.vision import features
+
+    params = parse_yaml(
+        f"model: {{architecture: {architecture}}}\ntraining: {{epochs: 2, freeze_epochs: 2}}\n"
+        "data: {image_size: 32}",
+        Params,
+    )
+    auguments = parse_yaml(f"augmentation: {STILL}", Auguments)
+    assert features.steady(params, auguments)
+    assert not features.steady(params, Auguments())  # augmentation makes every epoch another
+    thawing = params.model_copy(update={"training": params.training.model_copy(update={"epochs": 3})})
+    assert not features.steady(thawing, auguments)
+    torch.manual_seed(0)
+    network = models.build(params, auguments, 2, FileStore(str(tmp_path)))
+    images = pictures(6)
+    given = features.seen(network, params, auguments, images, CPU, 4)
+    network.eval()
+    with torch.no_grad():
+        floats = normalize(images.pixels.float() / 255.0, auguments.preprocessing.model_dump())
+        expected = network(floats.contiguous(memory_format=torch.channels_last))
+        found = features.head_of(network, architecture)(given.pixels)
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_a_frozen_training_by_features_moves_the_last_layer_only(tmp_path: Path) -> None:
+    found = trained(tmp_path, "epochs: 3, freeze_epochs: 3, learning_rate: 0.01", augmentation=STILL)
+    for name, value in found["best"].items():
+        assert torch.equal(value, found["before"][name]) != name.startswith("head"), name
