@@ -26,36 +26,62 @@ class LogLine:
 def metrics(
     wb: Workbench, run_id: int, max_points: int = MAX_POINTS
 ) -> dict[str, list[tuple[int, float, float]]]:
-    """Series of (step, epoch, value) by metric name, each thinned to at most `max_points` points.
+    """Series of (step, epoch, value) by metric name, each thinned to at most `max_points` points (4 or more).
 
-    Thinning keeps the lowest and highest value of every bucket, so spikes stay visible.
+    Thinning keeps the first and the last point and the lowest and highest value of every bucket between, so spikes
+    stay visible. The database does it: a chart refreshes in a fraction of the time that reading all points takes.
     """
     column = run_metrics.c
-    query = (
-        sa.select(column.name, column.step, column.epoch, column.value)
+    numbered = (
+        sa.select(
+            column.name,
+            column.number,
+            column.step,
+            column.epoch,
+            column.value,
+            sa.func.row_number().over(partition_by=column.name, order_by=column.number).label("place"),
+            sa.func.count().over(partition_by=column.name).label("total"),
+        )
         .where(column.run_id == run_id, column.value.is_not(None))
-        .order_by(column.name, column.number)
+        .cte("numbered")
+    )
+    point = numbered.c
+    inner = sa.func.floor(
+        (point.place - 2) * float((max_points - 2) // 2) / sa.func.nullif(point.total - 2, 0)
+    )
+    bucket = sa.case(
+        (point.total <= max_points, sa.cast(point.place, sa.Double)),
+        (point.place == 1, -1.0),
+        (point.place == point.total, -2.0),
+        else_=inner,
+    )
+    dealt = sa.select(
+        point.name, point.number, point.step, point.epoch, point.value, bucket.label("bucket")
+    ).cte("dealt")
+    each = dealt.c
+    inside = (each.name, each.bucket)
+    ranked = sa.select(
+        each.name,
+        each.number,
+        each.step,
+        each.epoch,
+        each.value,
+        sa.func.row_number().over(partition_by=inside, order_by=(each.value, each.number)).label("low"),
+        sa.func.row_number()
+        .over(partition_by=inside, order_by=(each.value.desc(), each.number))
+        .label("high"),
+    ).cte("ranked")
+    kept = ranked.c
+    query = (
+        sa.select(kept.name, kept.step, kept.epoch, kept.value)
+        .where(sa.or_(kept.low == 1, kept.high == 1))
+        .order_by(kept.name, kept.number)
     )
     series: dict[str, list[tuple[int, float, float]]] = {}
     with wb.db.read() as connection:
         for name, step, epoch, value in connection.execute(query):
             series.setdefault(name, []).append((step, epoch, value))
-    return {name: thin(points, max_points) for name, points in series.items()}
-
-
-def thin(points: list[tuple[int, float, float]], limit: int) -> list[tuple[int, float, float]]:
-    """At most `limit` of the points in their order: first, last, and each bucket's lowest and highest."""
-    if len(points) <= limit or limit < 4:
-        return points if len(points) <= limit else points[:limit]
-    buckets = (limit - 2) // 2
-    inner = points[1:-1]
-    kept = [points[0]]
-    for bucket in range(buckets):
-        part = inner[bucket * len(inner) // buckets : (bucket + 1) * len(inner) // buckets]
-        if part:
-            low, high = min(part, key=lambda p: p[2]), max(part, key=lambda p: p[2])
-            kept.extend(sorted({low, high}))
-    return [*kept, points[-1]]
+    return series
 
 
 def logs(wb: Workbench, run_id: int, tail: int = 200, search: str = "") -> list[LogLine]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import redis
 import sqlalchemy as sa
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core import auth, codeversion, images, run_control, run_reports, runs, splits, themes
-from core.db.tables import finetuning_jobs
+from core.db.engine import bulk_insert
+from core.db.tables import finetuning_jobs, run_metrics
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.events import Status
 from core.workbench import Workbench
@@ -94,18 +95,36 @@ def test_a_waiting_run_is_cancelled_at_once_and_can_be_resumed(wb: Workbench, tr
     assert [run.id for run in runs.history(wb, theme)] == [second.id, first.id]
 
 
-@given(
-    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3000),
-    st.integers(min_value=4, max_value=500),
-)
-def test_thinned_curves_keep_their_ends_and_extremes(values: list[float], limit: int) -> None:
-    points = [(step, step / 10, value) for step, value in enumerate(values)]
-    kept = run_reports.thin(points, limit)
-    assert len(kept) <= max(limit, 4)
-    assert kept == sorted(kept)
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
-    assert max(value for *_, value in kept) == max(values)
-    assert min(value for *_, value in kept) == min(values)
+def test_thinned_curves_keep_their_ends_and_extremes(wb: Workbench) -> None:
+    random = np.random.default_rng(0)
+    drawn = {run: random.normal(size=n).round(3) for run, n in enumerate((1, 2, 3, 5, 17, 1500, 3000), 1)}
+    drawn[8] = np.zeros(700)  # all the same
+    now = datetime.now(UTC)
+    for run, values in drawn.items():
+        rows = [
+            {
+                "run_id": run,
+                "number": n + 3,
+                "name": name,
+                "step": n,
+                "epoch": n / 10,
+                "value": sign * v,
+                "at": now,
+            }
+            for name, sign in (("loss", 1.0), ("other", -1.0))
+            for n, v in enumerate(values.tolist())
+        ]
+        wb.db.write(lambda connection, rows=rows: bulk_insert(connection, run_metrics, rows))
+    for run, values in drawn.items():
+        points = [(n, n / 10, v) for n, v in enumerate(values.tolist())]
+        for limit in (4, 5, 100, 1000):
+            found = run_reports.metrics(wb, run, limit)
+            kept = found["loss"]
+            assert len(kept) <= limit and (len(values) > limit or kept == points)
+            assert kept == sorted(kept) and set(kept) <= set(points)
+            assert (kept[0], kept[-1]) == (points[0], points[-1])
+            assert {max(v for *_, v in kept), min(v for *_, v in kept)} == {values.max(), values.min()}
+            assert min(v for *_, v in found["other"]) == -values.max()
 
 
 def test_workers_are_busy_while_as_many_runs_are_under_way(wb: Workbench, trainer: auth.User) -> None:
