@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
-from core import audit, auth, codeversion, queue, run_reports, runs, themes
-from core.errors import Conflict, InvalidInput, VeritrainError
+from core import auth, run_reports, runs, themes
+from core.errors import Conflict, VeritrainError
 from core.runs import Run
-from core.spec import RunSpec
 from core.workbench import Workbench
 
 ENVIRONMENT = ("device", "precision", "threads", "processes", "batch_parts")
@@ -56,28 +52,8 @@ def start(wb: Workbench, actor: auth.User, run_id: int) -> Run:
     themes.get(wb, original.theme_id)
     if not wb.files.exists(original.spec.snapshot.path):
         raise Conflict("The list of images that run {id} learnt from is gone from the file store.", id=run_id)
-    code = codeversion.current(wb.settings)
-    if code is None:
-        raise InvalidInput(
-            "The version of Veritrain's own code is unknown, so no model could be registered. "
-            "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
-        )
-    runs.refuse_too_many(wb, actor)
-    queue.ping(wb)
-
-    changed = {"repeats": run_id, "trial": None, "code": code, "created_by": actor.name}
-    frozen = original.spec.model_copy(update=changed)
-
-    def work(connection: sa.Connection) -> RunSpec:
-        spec = runs.enlist(connection, actor.id, frozen)
-        audit.record(connection, actor, "run.repeat", f"run {spec.run_id}", {"original": run_id})
-        return spec
-
-    spec = wb.db.write(work)
-    # From here the run is accepted: should the broker go away in between, the run watch enqueues it later.
-    with contextlib.suppress(VeritrainError):
-        queue.enqueue(wb, spec, 1)
-    return runs.get(wb, spec.run_id)
+    frozen = original.spec.model_copy(update={"repeats": run_id})
+    return runs.begin_again(wb, actor, frozen, "run.repeat", {"original": run_id})
 
 
 def verdict(wb: Workbench, run: Run) -> Verdict | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from core import audit, auth, codeversion, params, queue, run_control, runs, themes
-from core.errors import Conflict, InvalidInput, VeritrainError
+from core import audit, auth, params, run_control, runs, themes
+from core.errors import Conflict, InvalidInput
 from core.events import Status
 from core.run_control import Checkpoint
 from core.runs import Run
-from core.spec import Continued, RunSpec
+from core.spec import Continued
 from core.workbench import Workbench
 
 STARTS = "starts"
@@ -38,21 +35,10 @@ def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
     chosen = runs.parameters(run)[0].model_dump(mode="json")
     chosen["training"]["epochs"] = checkpoint.epoch + epochs
     longer = params.check(chosen, params.Params)
-    code = codeversion.current(wb.settings)
-    if code is None:
-        raise InvalidInput(
-            "The version of Veritrain's own code is unknown, so no model could be registered. "
-            "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
-        )
-    runs.refuse_too_many(wb, actor)
-    queue.ping(wb)
     frozen = run.spec.model_copy(
         update={
             "params": longer.model_dump(mode="json"),
-            "code": code,
-            "created_by": actor.name,
             "repeats": None,
-            "trial": None,
             "continues": Continued(
                 run_id=run_id,
                 path=str(_kept(wb, checkpoint).relative_to(wb.settings.artifacts_dir)),
@@ -61,19 +47,7 @@ def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
             ),
         }
     )
-
-    def work(connection: sa.Connection) -> RunSpec:
-        spec = runs.enlist(connection, actor.id, frozen)
-        audit.record(
-            connection, actor, "run.extend", f"run {spec.run_id}", {"original": run_id, "epochs": epochs}
-        )
-        return spec
-
-    spec = wb.db.write(work)
-    # From here the run is accepted: should the broker go away in between, the run watch enqueues it later.
-    with contextlib.suppress(VeritrainError):
-        queue.enqueue(wb, spec, 1)
-    return runs.get(wb, spec.run_id)
+    return runs.begin_again(wb, actor, frozen, "run.extend", {"original": run_id, "epochs": epochs})
 
 
 def start_from(wb: Workbench, actor: auth.User, run_id: int, kind: str) -> str:

@@ -233,6 +233,34 @@ def enlist(connection: sa.Connection, actor_id: int, frozen: RunSpec) -> RunSpec
     return spec
 
 
+def begin_again(wb: Workbench, actor: auth.User, frozen: RunSpec, action: str, detail: dict[str, Any]) -> Run:
+    """Put a training on the queue that comes from an earlier run, with the code of now, as one of no tuning.
+
+    `action` and `detail` go to the audit log. Raises InvalidInput where the version of the code is unknown, TooMany,
+    and Unavailable when the queue is away.
+    """
+    code = codeversion.current(wb.settings)
+    if code is None:
+        raise InvalidInput(
+            "The version of Veritrain's own code is unknown, so no model could be registered. "
+            "Start it from a git checkout or set VERITRAIN_GIT_COMMIT."
+        )
+    refuse_too_many(wb, actor)
+    queue.ping(wb)
+    own = {"kind": KIND, "code": code, "created_by": actor.name, "trial": None}
+
+    def work(connection: sa.Connection) -> RunSpec:
+        spec = enlist(connection, actor.id, frozen.model_copy(update=own))
+        audit.record(connection, actor, action, f"run {spec.run_id}", detail)
+        return spec
+
+    spec = wb.db.write(work)
+    # From here the run is accepted: should the broker go away in between, the run watch enqueues it later.
+    with contextlib.suppress(VeritrainError):
+        queue.enqueue(wb, spec, 1)
+    return get(wb, spec.run_id)
+
+
 def get(wb: Workbench, run_id: int) -> Run:
     """Raises NotFound."""
     with wb.db.read() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from core.collector import Collector
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from core.events import Event, Type, Wish
-from core.processes import die_with_parent, wait_until
+from core.processes import die_with_parent, kill_session, wait_until
 from core.runs import Run
 from core.settings import ROOT
 from core.tuning import conductor, search, space, tunings
@@ -47,8 +48,18 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--static-prefix", "/mlflow", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
         "--workers", "1",
     ]  # fmt: skip
+    # Its own queue of jobs would start seven processes, which outlive it.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, preexec_fn=die_with_parent)
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
     url = f"http://127.0.0.1:{port}/mlflow"
 
     def ready() -> bool:
@@ -59,7 +70,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     assert wait_until(ready, 120, lambda: server.poll() is not None), (folder / "log").read_text()
     yield url
-    server.kill()
+    kill_session(server.pid)
     server.wait()
 
 

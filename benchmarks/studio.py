@@ -1,0 +1,175 @@
+"""What the studio costs around a run, and how fast it pauses and recovers, in the running product.
+
+    .venv/bin/python -m benchmarks.studio [--epochs 12]
+
+The handwritten digits, resnet18 at 64 px. The same training is done bare (decoding and `fit` in a process without
+queue, events and MLflow), in the product while its run is polled as a page does, and bare again; the faster bare turn
+counts. Then a run is paused, and the worker of another is killed with -9 together with its job. Prints a table; the
+last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import torch
+
+from core.files import FileStore
+from core.params import Auguments, Params, check
+from core.settings import ROOT
+from core.spec import RunSpec
+from jobs.vision import hardware, models
+from jobs.vision.data import decode, read_manifest
+from jobs.vision.reporter import Outlet
+from jobs.vision.train import fit
+from tests.conftest import free_port
+from tests.e2e.conftest import Product
+
+JOBS = "/api/v1/admin/finetuning/jobs"
+WANTED_SHARE, WANTED_PAUSE, WANTED_AGAIN = 0.03, 5.0, 60.0
+PATIENCE_SECONDS = 1800.0
+
+
+def bare(spec_file: Path, files_url: str) -> float:
+    """Seconds of the training alone, in this process."""
+    spec = RunSpec.model_validate_json(spec_file.read_text())
+    params, auguments = check(spec.params, Params), check(spec.auguments, Auguments)
+    files = FileStore(files_url)
+    with tempfile.TemporaryDirectory(prefix="veritrain-bench-") as temporary:
+        folder = Path(temporary)
+        chosen = hardware.choose(params.training.precision, 1, folder / "hardware.json")
+        torch.set_num_threads(chosen.threads)
+        splits = read_manifest(files, spec)
+        train, valid = (
+            decode(
+                files,
+                splits[name],
+                size=params.data.image_size,
+                preprocessing=auguments.preprocessing.model_dump(mode="json"),
+                max_pixels=10**8,
+                threads=chosen.threads,
+                scratch=folder / name,
+                advanced=lambda count: None,
+                unreadable=lambda image, reason: None,
+            )
+            for name in ("train", "valid")
+        )
+        torch.manual_seed(params.training.seed)
+        network = models.build(params, auguments, len(spec.labels), files)
+        done = fit(
+            network,
+            params,
+            auguments,
+            train,
+            valid,
+            chosen,
+            folder / "run",
+            Outlet.silent(),
+            len(spec.labels),
+        )
+    return done.seconds
+
+
+def alone(spec_file: Path, files_url: str) -> float:
+    """As `bare`, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.studio", "--bare", str(spec_file), files_url]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return float(told.strip().splitlines()[-1])
+
+
+def until(http: httpx.Client, run: int, reached: Any) -> tuple[float, dict[str, Any]]:
+    """Seconds until the run is as `reached` says, and how it is then."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < PATIENCE_SECONDS:
+        found = http.get(f"{JOBS}/{run}").json()
+        if reached(found):
+            return time.perf_counter() - start, found
+        if found["status"] == "failed":
+            raise SystemExit(f"run {run} failed: {found['error']}")
+        time.sleep(0.1)
+    raise SystemExit(f"run {run} took too long: {found}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    arguments.add_argument("--epochs", type=int, default=12)
+    arguments.add_argument("--bare", nargs=2, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.bare:
+        print(bare(Path(given.bare[0]), given.bare[1]))
+        return
+    with tempfile.TemporaryDirectory(prefix="veritrain-bench-") as temporary:
+        product = Product(Path(temporary), free_port())
+        product.start()
+        try:
+            figures = measured(product, given.epochs)
+        finally:
+            product.stop()
+    share = figures["product_s"] / min(figures["bare_s"]) - 1
+    ok = share <= WANTED_SHARE and figures["pause_s"] <= WANTED_PAUSE and figures["again_s"] <= WANTED_AGAIN
+    print(f"training bare          {min(figures['bare_s']):7.1f} s   (turns: {figures['bare_s']})")
+    print(f"training in the studio {figures['product_s']:7.1f} s   {share:+.1%}   (wanted: at most +3 %)")
+    print(f"pause to checkpoint    {figures['pause_s']:7.1f} s   (wanted: at most {WANTED_PAUSE:g} s)")
+    print(f"kill -9 to running     {figures['again_s']:7.1f} s   (wanted: at most {WANTED_AGAIN:g} s)")
+    print(json.dumps({"benchmark": "studio", **figures, "share": round(share, 4), "ok": ok}))
+
+
+def measured(product: Product, epochs: int) -> dict[str, Any]:
+    http = httpx.Client(base_url=product.url, timeout=60, trust_env=False, headers={"Origin": product.url})
+    person = {"name": "Ada", "password": "correct horse battery"}
+    http.post("/api/auth/first-run", json=person).raise_for_status()
+    theme = http.post("/api/demo").raise_for_status().json()["id"]
+    settings = {
+        "training": {"epochs": epochs},
+        "early_stopping": {"enabled": False},
+        "data": {"image_size": 64},
+    }
+    http.post(f"/api/theme/{theme}/training/config/save", json={"params": settings}).raise_for_status()
+    run = http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
+    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded")
+    spec = product.folder / "artifacts" / "runs" / str(run) / "spec.json"
+    files = str(product.folder / "data" / "files")
+    first = alone(spec, files)
+    # Again in the product, now that everything is warm, as the bare turns are.
+    run = http.post(f"{JOBS}/{run}/repeat").raise_for_status().json()["id"]
+    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded")
+    second = alone(spec, files)
+
+    def learning(found: dict[str, Any]) -> bool:
+        now = found["progress"] or {}
+        return found["status"] == "running" and now.get("phase") == "train" and now.get("step", 0) > 3
+
+    run = http.post(f"{JOBS}/{run}/repeat").raise_for_status().json()["id"]
+    until(http, run, learning)
+    http.post(f"{JOBS}/{run}/pause").raise_for_status()
+    pause, _found = until(http, run, lambda found: found["status"] == "paused")
+    http.post(f"{JOBS}/{run}/resume").raise_for_status()
+    _seconds, found = until(http, run, learning)
+    attempt = found["attempt"]
+    for process in product.family():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[1:] == ["-m", "jobs.worker", "--queue", "train"]:
+                os.kill(process.pid, 9)
+    again, _found = until(http, run, lambda f: f["attempt"] > attempt and f["status"] == "running")
+    http.post(f"{JOBS}/{run}/stop").raise_for_status()
+    return {
+        "bare_s": [round(first, 1), round(second, 1)],
+        "product_s": round(done["result"]["seconds"], 1),
+        "pause_s": round(pause, 2),
+        "again_s": round(again, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
