@@ -85,6 +85,12 @@ class Module(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.position = checkpoint["position"]
+        if (
+            "parts" not in checkpoint
+        ):  # of a version that let Lightning step the optimiser: it counted elsewhere
+            loops = checkpoint["loops"]["fit_loop"]
+            stepped = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+            loops["epoch_loop.manual_optimization.optim_step_progress"] = stepped
         self.parts = checkpoint.get("parts", 1)
 
     def take_position(self) -> int:

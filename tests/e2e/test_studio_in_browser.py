@@ -83,7 +83,7 @@ def test_a_search_is_set_and_started_and_its_results_are_drawn(page: Page, app: 
     expect(page.get_by_text("It is being stopped.").or_(page.get_by_text("cancelled")).first).to_be_visible()
 
     page.goto("/tuning?theme=2")
-    expect(page.get_by_text("3 of 4 trials done").or_(page.get_by_text("0 of 4 trials done"))).to_be_visible()
+    expect(page.get_by_text("0 of 4 trials done")).to_be_visible()  # no run of ours was behind them
     for name in ("What matters", "Together", "One by one", "Two at a time"):
         settled(page)
         page.get_by_role("radio", name=name).or_(page.get_by_text(name, exact=True)).first.click()

@@ -85,6 +85,27 @@ def test_paused_in_mid_epoch_and_resumed_is_bit_for_bit_the_same(finished: Finis
     assert curve(events(settings, 21)) == curve(finished.events)
 
 
+def test_a_checkpoint_from_before_parts_goes_on_at_its_step(finished: Finished) -> None:
+    """Lightning counted the optimiser's steps in another place then."""
+    from jobs.vision import checkpoints
+    from jobs.vision.run import main
+
+    settings, spec = finished.settings, slow(finished, 35)
+    with Pausing(spec, 1, settings, at=7) as job:
+        main(job, spec)
+    last = settings.artifacts_dir / "runs/35/checkpoints/last.ckpt"
+    old = torch.load(last, weights_only=True)
+    del old["parts"]
+    loops = old["loops"]["fit_loop"]
+    manual = loops["epoch_loop.manual_optimization.optim_step_progress"]
+    automatic = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+    manual["total"], automatic["step"]["total"] = automatic["step"]["total"], manual["total"]
+    checkpoints.SafeFiles().save_checkpoint(old, last)
+    found = run(spec, 2, settings)
+    assert min(point["step"] for point in of_type(found, "metric")) == 8
+    assert result(found)["weights_sha256"] == result(finished.events)["weights_sha256"]
+
+
 def test_finish_asked_while_an_epoch_is_validated_ends_with_that_epoch(finished: Finished) -> None:
     from jobs.vision.run import main
 
