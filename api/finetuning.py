@@ -135,7 +135,7 @@ class QueueOut(BaseModel):
 class MoveIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    to: Literal["first", "earlier", "later", "last"]
+    to: waiting.Move
 
 
 @router.get("/v1/admin/finetuning/queue", summary="Running and waiting jobs in their order, and the workers")

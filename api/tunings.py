@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
 from core import themes
+from core.params import value_at
 from core.tuning import tunings
 from core.tuning.tunings import Tuning
 from core.workbench import Workbench
@@ -69,18 +70,12 @@ class TuningOut(BaseModel):
                 number=run.spec.trial.number,
                 run_id=run.id,
                 status=run.status,
-                parameters={name: _value(run.spec.params, name) for name in varied},
+                parameters={name: value_at(run.spec.params, name) for name in varied},
             )
             for run in tunings.trials(wb, tuning.id)
             if run.spec.trial
         ]
         return cls(**own, search=tuning.spec.search, metric=tuning.spec.metric, trials=trials)
-
-
-def _value(nested: Any, name: str) -> Any:
-    for part in name.split("."):
-        nested = nested[part]
-    return nested
 
 
 @router.post(TUNINGS, status_code=201, summary="Search for better parameters of a theme")

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from core import audit, auth, queue, runs, themes
 from core.db.tables import finetuning_jobs, training_checkpoints
 from core.errors import Conflict, InvalidInput, VeritrainError
-from core.events import ENDED, Status, Wish
+from core.events import Status, Wish
 from core.runs import Run, get
+from core.spec import best_beside
 from core.workbench import Workbench
 
 STOPS = (Wish.FINISH, Wish.KEEP, Wish.CANCEL)
@@ -153,12 +154,11 @@ def _begun_with(wb: Workbench, run: Run) -> list[Path]:
     began = run.spec.continues
     if began is None:
         return []
-    for other in runs.history(wb):
-        theirs = other.spec.continues
-        if theirs and theirs.path == began.path and Status(other.status) not in ENDED:
+    for other in runs.under_way(wb):
+        if other.spec.continues and other.spec.continues.path == began.path:
             return []
     path = wb.settings.artifacts_dir / began.path
-    return [file for file in (path, path.with_name(f"{path.stem}-best.ckpt")) if file.exists()]
+    return [file for file in (path, best_beside(path)) if file.exists()]
 
 
 def _ask(wb: Workbench, actor: auth.User, run: Run, wish: Wish, waiting: Status) -> None:

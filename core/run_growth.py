@@ -11,11 +11,11 @@ from core.errors import Conflict, InvalidInput
 from core.events import Status
 from core.run_control import Checkpoint
 from core.runs import Run
-from core.spec import Continued
+from core.spec import Continued, best_beside
 from core.workbench import Workbench
 
 STARTS = "starts"
-"""Folder of checkpoints that extended runs began with, in the artifacts; `<hash>.ckpt`, `<hash>-best.ckpt`."""
+"""Folder of checkpoints that extended runs began with, in the artifacts; `<hash>.ckpt`, best weights beside it."""
 
 
 def extend(wb: Workbench, actor: auth.User, run_id: int, epochs: int) -> Run:
@@ -96,7 +96,7 @@ def _kept(wb: Workbench, checkpoint: Checkpoint) -> Path:
     _link(source, place)
     best = source.with_name("best.ckpt")
     if best.exists():
-        _link(best, place.with_name(f"{checkpoint.sha256}-best.ckpt"))
+        _link(best, best_beside(place))
     return place
 
 

@@ -140,9 +140,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     preflight.refuse_red(wb, theme_id)
     refuse_too_many(wb, actor)
     queue.ping(wb)
-    gate_failed = not findings.standing(wb, theme_id).gate.passed
-    if gate_failed:
-        findings.check_override(actor, override)
+    reason = excuse(wb, actor, theme_id, override)
     theme = themes.get(wb, theme_id)
     frozen = freeze(wb, actor, theme)
 
@@ -150,11 +148,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
         spec = enlist(connection, actor.id, frozen)
         run_id = spec.run_id
         audit.record(connection, actor, "run.start", f"run {run_id}", {"snapshot": spec.snapshot.hash})
-        freezing.freeze_first(connection, theme, actor)
-        if gate_failed:
-            findings.note(
-                connection, theme, actor.id, "override", {"reason": override.strip(), "run": run_id}
-            )
+        note_begin(connection, actor, theme, reason, {"run": run_id})
         return spec
 
     spec = wb.db.write(work)
@@ -162,6 +156,30 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
     with contextlib.suppress(VeritrainError):
         queue.enqueue(wb, spec, 1)
     return get(wb, spec.run_id)
+
+
+def excuse(wb: Workbench, actor: auth.User, theme_id: int, override: str) -> str | None:
+    """The reason why to train although the dataset gate fails; None where it passes.
+
+    Raises Conflict and NotAllowed as `core.quality.findings.check_override`.
+    """
+    if findings.standing(wb, theme_id).gate.passed:
+        return None
+    findings.check_override(actor, override)
+    return override.strip()
+
+
+def note_begin(
+    connection: sa.Connection,
+    actor: auth.User,
+    theme: themes.Theme,
+    reason: str | None,
+    began: dict[str, int],
+) -> None:
+    """What the first training of a theme brings with it, and a line in the log of checks where the gate failed."""
+    freezing.freeze_first(connection, theme, actor)
+    if reason is not None:
+        findings.note(connection, theme, actor.id, "override", {"reason": reason, **began})
 
 
 def refuse_too_many(wb: Workbench, actor: auth.User) -> None:
@@ -289,6 +307,13 @@ def many(wb: Workbench, ids: Sequence[int]) -> list[Run]:
     query = _select().where(finetuning_jobs.c.id.in_(list(ids))).order_by(finetuning_jobs.c.id)
     with wb.db.read() as connection:
         return [_run(row) for row in connection.execute(query).mappings()]
+
+
+def under_way(wb: Workbench) -> list[Run]:
+    """All runs and trials that have not ended, paused ones too, also of deleted themes; oldest first."""
+    query = _select().where(finetuning_jobs.c.status.not_in([status.value for status in ENDED]))
+    with wb.db.read() as connection:
+        return [_run(row) for row in connection.execute(query.order_by(finetuning_jobs.c.id)).mappings()]
 
 
 def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status) -> None:

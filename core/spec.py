@@ -7,6 +7,7 @@ A job is a pure function of its spec plus the files it names. The same JSON is k
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -37,6 +38,11 @@ class Continued(_Frozen):
     path: str  # below the artifacts folder
     sha256: str
     epochs: int  # that it had run
+
+
+def best_beside(start: Path) -> Path:
+    """Where the best weights lie that belong to a checkpoint which another run goes on from."""
+    return start.with_name(f"{start.stem}-best{start.suffix}")
 
 
 class Trial(_Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -18,7 +18,8 @@ from core.events import ENDED, Status
 from core.queue import Serving
 from core.workbench import Workbench
 
-MOVES = ("first", "earlier", "later", "last")
+Move = Literal["first", "earlier", "later", "last"]
+MOVES: tuple[Move, ...] = get_args(Move)
 LEARNT_FROM = 200
 """Ended jobs from which the time of a waiting one is guessed."""
 
@@ -90,9 +91,7 @@ def overview(wb: Workbench) -> Overview:
     return Overview(found, workers)
 
 
-def move(
-    wb: Workbench, actor: auth.User, job_id: int, to: Literal["first", "earlier", "later", "last"]
-) -> None:
+def move(wb: Workbench, actor: auth.User, job_id: int, to: Move) -> None:
     """Let a waiting job be taken earlier or later; administrators only.
 
     Raises NotFound, NotAllowed, InvalidInput for another word, Conflict where it does not wait any more,

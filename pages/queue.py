@@ -69,7 +69,7 @@ def draw(entry: Entry, last: int) -> None:
             st.caption(text.format(when=f"{entry.expected:%H:%M} UTC"))
         links(entry)
         if entry.place is not None and may_move:
-            moves = (
+            moves: tuple[tuple[waiting.Move, str, str, bool], ...] = (
                 ("first", ":material/vertical_align_top:", _("Let it be next"), entry.place > 1),
                 ("earlier", ":material/arrow_upward:", _("One place earlier"), entry.place > 1),
                 ("later", ":material/arrow_downward:", _("One place later"), entry.place < last),
@@ -77,7 +77,7 @@ def draw(entry: Entry, last: int) -> None:
             for to, icon, text, can in moves:
                 if st.button("", icon=icon, key=f"{to}-{entry.id}", help=text, disabled=not can):
                     with frame.refusals():
-                        waiting.move(wb, me, entry.id, to)  # type: ignore[arg-type]
+                        waiting.move(wb, me, entry.id, to)
                         st.rerun()
         may_cancel = entry.place is not None and entry.kind == runs.KIND and me.may(auth.TRAINER)
         if may_cancel and st.button(

@@ -3,7 +3,7 @@
 from core.params.architectures import ARCHITECTURES
 from core.params.auguments import Auguments
 from core.params.changes import Change, changes, label, merged, shown
-from core.params.fields import FormField, form_fields, with_values
+from core.params.fields import FormField, form_fields, value_at, with_value, with_values
 from core.params.history import PAGE, Version, history
 from core.params.models import Params
 from core.params.presets import Preset, presets
@@ -69,5 +69,7 @@ __all__ = [
     "shipped",
     "shown",
     "to_yaml",
+    "value_at",
+    "with_value",
     "with_values",
 ]

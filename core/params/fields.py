@@ -50,6 +50,20 @@ def group(model: type[Group], title: str, description: str) -> Any:
     return Field(default_factory=model, title=title, description=description)
 
 
+def value_at(nested: Mapping[str, Any], name: str) -> Any:
+    """The value with this dotted name. Raises KeyError where there is none."""
+    value: Any = nested
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def with_value(nested: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """A copy in which the value with this dotted name is another one. Raises KeyError where its group is missing."""
+    first, _dot, rest = name.partition(".")
+    return {**nested, first: with_value(nested[first], rest, value) if rest else value}
+
+
 @dataclass(frozen=True)
 class FormField:
     """One input of a form. Texts are English gettext messages."""

@@ -96,8 +96,8 @@ def _take_over(wb: Workbench, tuning: Tuning, study: Study) -> None:
             continue
         values = space.values_of(spec.params, tuning.search)
         reached = _reached(wb, run, tuning.spec.metric)
-        if values is not None and reached:
-            best = _best(tuning, reached)
+        best = search.best(tuning.spec.metric, (value for _epoch, value in reached))
+        if values is not None and best is not None:
             search.take_over(study, values, space.distributions(tuning.search), best, run.id)
 
 
@@ -143,8 +143,9 @@ def _follow(wb: Workbench, tuning: Tuning, study: Study, frozen: FrozenTrial, ru
             trial.set_user_attr(search.PRUNED_AT, reached[-1][0])
             tunings.end_trial(wb, run)
         return
-    if run.status == Status.SUCCEEDED and reached:
-        study.tell(frozen.number, _best(tuning, reached))
+    best = search.best(tuning.spec.metric, (value for _epoch, value in reached))
+    if run.status == Status.SUCCEEDED and best is not None:
+        study.tell(frozen.number, best)
     elif search.PRUNED_AT in frozen.user_attrs:
         study.tell(frozen.number, state=TrialState.PRUNED)
     else:
@@ -214,11 +215,6 @@ def _reached(wb: Workbench, run: Run, metric: str) -> list[tuple[int, float]]:
     return [(round(epoch), value) for _step, epoch, value in points]
 
 
-def _best(tuning: Tuning, reached: list[tuple[int, float]]) -> float:
-    values = [value for _epoch, value in reached]
-    return min(values) if search.direction(tuning.spec.metric) == "minimize" else max(values)
-
-
 def _time_is_over(tuning: Tuning) -> bool:
     hours = tuning.search.hours
-    return bool(hours) and datetime.now(UTC) - tuning.created_at > timedelta(hours=hours)
+    return bool(hours) and datetime.now(UTC) - tuning.started_at > timedelta(hours=hours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ def storage(url: str) -> RDBStorage:
 
 def study(url: str, spec: TuneSpec) -> Study:
     """The tuning's study, made on first use."""
+    wanted = OptunaParams.model_validate(spec.search)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         found = optuna.create_study(
@@ -42,12 +44,10 @@ def study(url: str, spec: TuneSpec) -> Study:
             study_name=name(spec.run_id),
             direction=direction(spec.metric),
             load_if_exists=True,
-            pruner=_pruner(OptunaParams.model_validate(spec.search)),
+            pruner=_pruner(wanted),
         )
         # Made anew for each look: the number of trials stands for its place in the sequence of chance.
-        found.sampler = _sampler(
-            OptunaParams.model_validate(spec.search), spec.seed + len(found.get_trials(deepcopy=False))
-        )
+        found.sampler = _sampler(wanted, spec.seed + len(found.get_trials(deepcopy=False)))
     return found
 
 
@@ -57,6 +57,12 @@ def name(tuning_id: int) -> str:
 
 def direction(metric: str) -> Literal["minimize", "maximize"]:
     return "minimize" if metric.endswith("loss") else "maximize"
+
+
+def best(metric: str, values: Iterable[float]) -> float | None:
+    """The best that a metric reached; None without values."""
+    chosen = min if direction(metric) == "minimize" else max
+    return chosen(values, default=None)
 
 
 def trial(of: Study, frozen: FrozenTrial) -> Trial:

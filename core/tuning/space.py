@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from core.params import OptunaParams, Params, check, form_fields
+from core.params import OptunaParams, Params, check, form_fields, value_at, with_value
 
 
 def distributions(search: OptunaParams) -> dict[str, BaseDistribution]:
@@ -33,13 +33,9 @@ def distributions(search: OptunaParams) -> dict[str, BaseDistribution]:
 
 def with_proposed(base: Mapping[str, Any], proposed: Mapping[str, Any]) -> Params:
     """The parameters with these values by dotted name. Raises InvalidInput where they contradict each other."""
-    nested = _copied(base)
+    nested = dict(base)
     for name, value in proposed.items():
-        *way, last = name.split(".")
-        inner = nested
-        for part in way:
-            inner = inner[part]
-        inner[last] = value
+        nested = with_value(nested, name, value)
     return check(nested, Params)
 
 
@@ -47,9 +43,7 @@ def values_of(params: Mapping[str, Any], search: OptunaParams) -> dict[str, Any]
     """What these parameters have where it is searched; None where that lies outside of the space."""
     found = {}
     for name, space in distributions(search).items():
-        value: Any = params
-        for part in name.split("."):
-            value = value[part]
+        value = value_at(params, name)
         try:
             if not space._contains(space.to_internal_repr(value)):
                 return None
@@ -61,16 +55,7 @@ def values_of(params: Mapping[str, Any], search: OptunaParams) -> dict[str, Any]
 
 def same_elsewhere(one: Mapping[str, Any], other: Mapping[str, Any], search: OptunaParams) -> bool:
     """Whether two sets of parameters differ in nothing but what is searched."""
-    apart = _copied(one), _copied(other)
-    for nested in apart:
-        for name in search.search:
-            *way, last = name.split(".")
-            inner = nested
-            for part in way:
-                inner = inner[part]
-            inner.pop(last, None)
+    apart = dict(one), dict(other)
+    for name in search.search:
+        apart = with_value(apart[0], name, None), with_value(apart[1], name, None)
     return apart[0] == apart[1]
-
-
-def _copied(nested: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in nested.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -14,7 +15,6 @@ from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, users
 from core.errors import Conflict, InvalidInput, NotFound
 from core.events import ENDED, Status, Wish
-from core.quality import findings, freezing
 from core.runs import Run
 from core.spec import TuneSpec
 from core.workbench import Workbench
@@ -35,9 +35,11 @@ class Tuning:
     created_by: str
     created_by_id: int
     created_at: datetime
+    started_at: datetime
+    """When it was begun or last gone on with; its hours count from here."""
     ended_at: datetime | None
     result: dict[str, Any] | None
-    """{"best": {"run", "number", "value", "values", "params"}, "trials", "seconds"}, see core.tuning.conductor."""
+    """{"best": {"run", "number", "value", "values", "params"}, "trials"}, see core.tuning.conductor."""
     error: dict[str, Any] | None
     mlflow_run_id: str | None
 
@@ -45,7 +47,7 @@ class Tuning:
     def active(self) -> bool:
         return Status(self.status) not in ENDED
 
-    @property
+    @cached_property
     def search(self) -> params.OptunaParams:
         return params.OptunaParams.model_validate(self.spec.search)
 
@@ -67,9 +69,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
                 "Tuning {id} of this theme is still under way; wait for it, or stop it.", id=going.id
             )
     runs.refuse_too_many(wb, actor)
-    gate_failed = not findings.standing(wb, theme_id).gate.passed
-    if gate_failed:
-        findings.check_override(actor, override)
+    reason = runs.excuse(wb, actor, theme_id, override)
     theme = themes.get(wb, theme_id)
     base = runs.freeze(wb, actor, theme)
     chosen = params.check(base.params, params.Params)
@@ -102,11 +102,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, override: str = "")
             )
         )
         audit.record(connection, actor, "tuning.start", f"tuning {tuning_id}", {"trials": search.trials})
-        freezing.freeze_first(connection, theme, actor)
-        if gate_failed:
-            findings.note(
-                connection, theme, actor.id, "override", {"reason": override.strip(), "tuning": tuning_id}
-            )
+        runs.note_begin(connection, actor, theme, reason, {"tuning": tuning_id})
         return tuning_id
 
     return get(wb, wb.db.write(work))
@@ -251,6 +247,7 @@ def _tuning(row: Mapping[Any, Any]) -> Tuning:
         created_by=row["person"] or "",
         created_by_id=row["created_by"],
         created_at=row["created_at"],
+        started_at=row["started_at"],
         ended_at=row["ended_at"],
         result=row["result"],
         error=row["error"],

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from core.errors import InvalidInput
+from core.spec import best_beside
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 DIGESTS = "digests.json"
@@ -99,7 +100,7 @@ def best(folder: Path, warn: Callable[[str], None] = nobody) -> Path:
 def adopt(source: Path, sha256: str, folder: Path, fresh: dict[str, Any]) -> None:
     """Put another run's checkpoint into an empty `folder`, for a training that goes on where that one ended.
 
-    Its best weights lie beside it as `<name>-best.ckpt`, see core.run_growth.
+    Its best weights lie beside it, see core.run_growth.
 
     Optimiser, position and best epoch are taken over. The learning rate begins as `fresh` says
     ({"param_groups", "lr_schedulers"}), the times count from 0, and early stopping waits anew.
@@ -114,7 +115,7 @@ def adopt(source: Path, sha256: str, folder: Path, fresh: dict[str, Any]) -> Non
     for group, new in zip(optimizer["param_groups"], fresh["param_groups"], strict=True):
         group.update({name: value for name, value in new.items() if name != "params"})
     checkpoint["lr_schedulers"] = fresh["lr_schedulers"]
-    theirs = source.with_name(f"{source.stem}-best.ckpt")
+    theirs = best_beside(source)
     folder.mkdir(parents=True, exist_ok=True)
     for key, state in checkpoint["callbacks"].items():
         if key.startswith("EarlyStopping"):

@@ -68,7 +68,7 @@ def _table(wb: Workbench, tuning: Tuning, every: list[FrozenTrial]) -> None:
                 else ("★ " if trial.number == best else "") + named[trial.state],
                 metric_text(tuning.spec.metric): trial.value
                 if trial.value is not None
-                else _best(tuning, values),
+                else search.best(tuning.spec.metric, values),
                 **{search_space.title(name): trial.params.get(name) for name in names},
                 _("Progress"): float((run.progress or {}).get("fraction", 0.0)) if run else None,
                 _("Why"): trial.user_attrs.get(search.REASON, ""),
@@ -94,12 +94,6 @@ def _table(wb: Workbench, tuning: Tuning, every: list[FrozenTrial]) -> None:
             _("Progress"): st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent"),
         },
     )
-
-
-def _best(tuning: Tuning, values: list[float]) -> float | None:
-    if not values:
-        return None
-    return min(values) if search.direction(tuning.spec.metric) == "minimize" else max(values)
 
 
 def _charts(study: Study, tuning: Tuning, done: list[FrozenTrial], key: str) -> None:

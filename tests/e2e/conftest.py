@@ -123,7 +123,7 @@ def page(browser: Browser, product: Product) -> Iterator[Page]:
         viewport={"width": 1280, "height": 720}, base_url=product.url, locale="en-US"
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     yield page
     context.close()
 

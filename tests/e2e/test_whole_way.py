@@ -213,8 +213,8 @@ def test_run_survives_the_death_of_its_worker_and_of_the_app(page: Page, product
     button(page, "train").click()
     # The pre-flight goes first; torch alone takes half a minute to load on a busy machine.
     page.wait_for_url(re.compile(r"/run\?run=\d+"), timeout=180_000)
-    expect(page.get_by_text("Epoch", exact=True)).to_be_visible()
-    wait_for_status(page, RUN, {"running"}, 60)
+    wait_for_status(page, RUN, {"running"}, 180)
+    expect(page.get_by_text("Epoch", exact=True)).to_be_visible(timeout=180_000)
     until = time.monotonic() + 300
     while not (product.folder / "artifacts" / "runs" / str(RUN) / "checkpoints" / "last.ckpt").exists():
         assert time.monotonic() < until, rest(page, f"/theme/1/training/progress/{RUN}/")
@@ -222,7 +222,7 @@ def test_run_survives_the_death_of_its_worker_and_of_the_app(page: Page, product
     for pid in product.worker_pids():
         os.kill(pid, signal.SIGKILL)
     # A worker that is back at once takes the run again before anybody sees it waiting.
-    wait_for_status(page, RUN, {"lost", "running"}, 35, attempt=2)
+    wait_for_status(page, RUN, {"lost", "running"}, 120, attempt=2)
     [app] = [p for p in product.family() if "app:app" in p.cmdline()]
     app.kill()
     state = wait_for_status(page, RUN, {"succeeded"}, TRAIN_SECONDS)
