@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from rensa import RMinHash
 from core.errors import InvalidInput
 from core.i18n import N_
 from core.quality.texts.findings import NOTABLE, Finding, Result
-from core.quality.texts.shingles import Shingles, mixed, shingled
+from core.quality.texts.shingles import Hashes, Shingles, mixed, shingled
 from core.texts.records import Record
 
 THRESHOLD = 0.95
@@ -34,7 +34,8 @@ class Copies(Result):
 
 def exact(records: Sequence[Record]) -> Copies:
     """Records whose texts are equal without case, width, punctuation and white space."""
-    roots = _equal(shingled([record.whole() for record in records]))
+    made = shingled([record.whole() for record in records])
+    roots = _equal(made.whole, np.diff(made.offsets) > 0)
     return _copies(records, clusters_of(roots), roots)
 
 
@@ -43,41 +44,74 @@ def near(records: Sequence[Record], threshold: float = THRESHOLD) -> Copies:
 
     One that is equal to an earlier one is a “copy”, another a “near-copy”. Raises InvalidInput.
     """
-    made = shingled([record.whole() for record in records])
-    return _copies(records, _near(made, threshold), _equal(made))
+    texts = [record.whole() for record in records]
+    found, roots = alike(sketched(texts, threshold), threshold, lambda rows: [texts[n] for n in rows])
+    return _copies(records, found, roots)
 
 
 def near_clusters(texts: Sequence[str], threshold: float = THRESHOLD) -> list[tuple[int, ...]]:
-    """Clusters of two and more, ascending. Every link in them is a true Jaccard of at least `threshold`.
-
-    Candidates come from banded MinHash signatures (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3),
-    so that a pair at the threshold is missed with a chance of 1 − SURE at most. Raises InvalidInput.
-    """
-    return _near(shingled(texts), threshold)
+    """Clusters of two and more, ascending, see `alike`. Raises InvalidInput."""
+    return alike(sketched(texts, threshold), threshold, lambda rows: [texts[n] for n in rows])[0]
 
 
-def _near(made: Shingles, threshold: float) -> list[tuple[int, ...]]:
+@dataclass(frozen=True)
+class Sketches:
+    """What tells which of n texts may be alike; it can be kept, for each text's is its own."""
+
+    whole: Hashes
+    """n: equal where texts are equal after normalisation."""
+    filled: NDArray[np.bool_]
+    """n: whether the text has any letter or digit."""
+    keys: Hashes
+    """n × bands of this threshold: a hash of the MinHash signature's rows in each band."""
+
+
+def sketched(texts: Sequence[str], threshold: float = THRESHOLD) -> Sketches:
+    """Raises InvalidInput."""
     if not 0.5 <= threshold <= 1:
         raise InvalidInput(
             "The threshold must lie between 0.5 and 1; it is {threshold}.", threshold=threshold
         )
-    roots = _equal(made)
-    rows = np.flatnonzero((roots == np.arange(len(roots))) & (np.diff(made.offsets) > 0))
-    jaccard = _Jaccard(made, rows, _signatures(made, rows), threshold)
+    made = shingled(texts)
+    filled = np.diff(made.offsets) > 0
+    roots = _equal(made.whole, filled)
+    rows = np.flatnonzero((roots == np.arange(len(roots))) & filled)
+    keys = np.zeros((len(texts), bands(threshold)[0]), np.uint64)
+    keys[rows] = _keys(_signatures(made, rows), threshold)
+    return Sketches(made.whole, filled, keys[roots])
+
+
+def alike(
+    of: Sketches, threshold: float, texts: Callable[[list[int]], Sequence[str]]
+) -> tuple[list[tuple[int, ...]], NDArray[np.int64]]:
+    """(clusters of two and more texts, ascending; for each text the first one that is equal to it).
+
+    Every link is a true Jaccard of at least `threshold`, which `of` was made for; `texts` gives those of some
+    positions. Candidates come from banded MinHash signatures (Broder 1997; Leskovec, Rajaraman, Ullman, ch. 3),
+    so that a pair at the threshold is missed with a chance of 1 − SURE at most.
+    """
+    roots = _equal(of.whole, of.filled)
+    rows = np.flatnonzero((roots == np.arange(len(roots))) & of.filled)
+    small, large = _candidates(of.keys[rows])
+    # Only texts that may be like another one are cut up again.
+    members = np.unique(np.concatenate([small.ravel(), *large]))
+    rows = rows[members]
+    made = shingled(texts(rows.tolist()))
+    jaccard = _Jaccard(made, rows, _signatures(made, np.arange(len(rows))), threshold)
     tree = roots.tolist()
-    small, large = _candidates(jaccard.signatures, threshold)
+    small = np.searchsorted(members, small)
     for a, b in rows[small[jaccard.alike(small)]]:
         _join(tree, int(a), int(b))
     for group in large:
-        _link(group, jaccard, tree)
-    return clusters_of(np.array([_root(tree, n) for n in range(len(tree))], np.int64))
+        _link(np.searchsorted(members, group), jaccard, tree)
+    return clusters_of(np.array([_root(tree, n) for n in range(len(tree))], np.int64)), roots
 
 
 def clusters_of(roots: NDArray[np.int64]) -> list[tuple[int, ...]]:
     """Positions with equal values, where there are two or more, in order of their first."""
     order = np.argsort(roots, kind="stable")
-    cuts = np.flatnonzero(np.diff(roots[order])) + 1
-    groups = [tuple(group.tolist()) for group in np.split(order, cuts) if len(group) > 1]
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(roots[order])) + 1, [len(order)]))
+    groups = [tuple(order[starts[n] : starts[n + 1]].tolist()) for n in np.flatnonzero(np.diff(starts) > 1)]
     return sorted(groups)
 
 
@@ -99,11 +133,10 @@ def _copies(records: Sequence[Record], found: list[tuple[int, ...]], roots: NDAr
     return Copies(sorted(findings, key=lambda f: f.record), len(records), clusters=tuple(found))
 
 
-def _equal(made: Shingles) -> NDArray[np.int64]:
+def _equal(whole: Hashes, filled: NDArray[np.bool_]) -> NDArray[np.int64]:
     """For each text the first one that is equal to it; texts without any letter or digit are equal to none."""
-    _, first, which = np.unique(made.whole, return_index=True, return_inverse=True)
-    own = np.arange(len(made.whole))
-    return np.where(np.diff(made.offsets) > 0, first[which], own)
+    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
+    return np.where(filled, first[which], np.arange(len(whole)))
 
 
 def _signatures(made: Shingles, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -132,18 +165,22 @@ def bands(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS, 1
 
 
-def _candidates(
-    signatures: NDArray[np.uint32], threshold: float
-) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+def _keys(signatures: NDArray[np.uint32], threshold: float) -> Hashes:
+    """n × bands."""
+    number, rows = bands(threshold)
+    keys = np.zeros((len(signatures), number), np.uint64)
+    for band in range(number):
+        for column in range(band * rows, (band + 1) * rows):
+            keys[:, band] = mixed(keys[:, band] + signatures[:, column])
+    return keys
+
+
+def _candidates(banded: Hashes) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     """Rows that share a band: as pairs, each once, and groups of more than ALL_PAIRS as they are."""
-    n = len(signatures)
+    n = len(banded)
     pairs: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     large: list[NDArray[np.int64]] = []
-    number, rows = bands(threshold)
-    for band in range(number):
-        keys = np.zeros(n, np.uint64)
-        for column in range(band * rows, (band + 1) * rows):
-            keys = mixed(keys + signatures[:, column])
+    for keys in banded.T:
         order = np.argsort(keys, kind="stable")
         starts = np.concatenate(([0], np.flatnonzero(np.diff(keys[order])) + 1, [n]))
         sizes = np.diff(starts)
@@ -168,6 +205,7 @@ class _Jaccard:
         signatures: NDArray[np.uint32],
         threshold: float,
     ) -> None:
+        """`made` and `signatures` of the texts at positions `rows` of all."""
         self.rows, self.signatures, self.threshold = rows, signatures, threshold
         self._made = made
         self._sets: dict[int, NDArray[np.uint64]] = {}
@@ -188,7 +226,7 @@ class _Jaccard:
     def _set(self, row: int) -> NDArray[np.uint64]:
         found = self._sets.get(row)
         if found is None:
-            found = self._sets[row] = self._made.of(int(self.rows[row]))
+            found = self._sets[row] = self._made.of(row)
         return found
 
     def _true(self, a: NDArray[np.uint64], b: NDArray[np.uint64]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-CHECKS = 2
+CHECKS = 3
 """Raised whenever the checks find something else in the same rows: older files then do not count."""
 
 _FIELDS: list[pa.Field[Any]] = [
@@ -28,17 +28,20 @@ SCHEMA = pa.schema(_FIELDS)
 No text that could be secret is in it.
 """
 
-_TOLD = pa.struct(
-    [pa.field("part", pa.string()), pa.field("where", pa.string()), pa.field("language", pa.string())]
-)
 _SEEN: list[pa.Field[Any]] = [
     pa.field("hash", pa.string(), nullable=False),
-    pa.field("languages", pa.list_(_TOLD), nullable=False),
+    pa.field("languages", pa.string(), nullable=False),
+    pa.field("whole", pa.uint64(), nullable=False),
+    pa.field("keys", pa.binary()),
+    pa.field("runs", pa.list_(pa.uint32())),
 ]
 SEEN = pa.schema(_SEEN)
 """One row a content that was looked at by itself, so that the next check need not do it again.
 
-`languages` is what core.quality.texts.language.told says of it.
+`languages`: what core.quality.texts.language.told says of it, JSON. `whole` and `keys`: its sketch
+(core.quality.texts.copies), little-endian; no keys where it has no letter or digit. `runs`: its outline
+(core.quality.texts.leakage), where the row was learnt from. The file's metadata says the rest, see
+core.quality.texts.seen.
 """
 
 

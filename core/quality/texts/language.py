@@ -88,17 +88,22 @@ def told(record: Record) -> list[Told]:
     return [(part, name, identify(text)) for part, name, text in _parts(record)]
 
 
-def judged(records: Sequence[Sequence[Told]], expected: Mapping[str, str] | None = None) -> Languages:
-    """`check` of what `told` said of each record."""
+def judged(
+    records: Sequence[Sequence[Told]],
+    expected: Mapping[str, str] | None = None,
+    times: Sequence[int] | None = None,
+) -> Languages:
+    """`check` of what `told` said of each record; `times`: how many records each of them stands for, else one."""
     found: list[tuple[int, str, str, str]] = []
     counts: dict[str, Counter[str]] = {}
     undecided = 0
-    for number, texts in enumerate(records):
+    weights = times or [1] * len(records)
+    for number, (texts, weight) in enumerate(zip(records, weights, strict=True)):
         for part, name, language in texts:
             if language is None:
-                undecided += 1
+                undecided += weight
                 continue
-            counts.setdefault(part, Counter())[language] += 1
+            counts.setdefault(part, Counter())[language] += weight
             found.append((number, part, name, language))
     usual = {part: min(of, key=lambda language: (-of[language], language)) for part, of in counts.items()}
     usual |= expected or {}
@@ -114,9 +119,10 @@ def judged(records: Sequence[Sequence[Told]], expected: Mapping[str, str] | None
         for number, part, name, language in found
         if language != usual[part]
     ]
-    consistency = 1 - len(findings) / len(found) if found else 1.0
+    foreign = sum(weights[finding.record] for finding in findings)
+    consistency = 1 - foreign / sum(weights[number] for number, *_ in found) if found else 1.0
     return Languages(
-        findings, len(records), counts=counts, expected=usual, consistency=consistency, undecided=undecided
+        findings, sum(weights), counts=counts, expected=usual, consistency=consistency, undecided=undecided
     )
 
 

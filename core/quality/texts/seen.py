@@ -1,0 +1,210 @@
+"""Pure. What is kept of each content between two checks, so that only new ones are read: see foundfile.SEEN.
+
+Everything kept is a function of the content alone (and of CHECKS, and of the rule that it names), so that a
+check with it finds what one without it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from core.quality.texts import answers, copies, form, language, leakage, pii
+from core.quality.texts.copies import Sketches
+from core.quality.texts.findings import Result
+from core.quality.texts.foundfile import SEEN
+from core.quality.texts.kinds import KINDS
+from core.quality.texts.language import Told
+from core.quality.texts.rules import Rules
+from core.texts.records import Record
+from core.texts.rowfile import DataRow, rows_of
+
+_BY_ROW = [kind.name for kind in KINDS.values() if kind.by_row]
+LIKENESS, PAIRED = b"likeness", b"paired"
+"""Keys of the file's metadata: the threshold that `keys` were made for; what was found out about pairs."""
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("content", pa.int64()),
+    *(pa.field(name, pa.string()) for name in ("where", "kind", "severity", "message", "fields")),
+]
+ALONE = pa.schema(_FIELDS)
+"""Findings in one content alone; `content` is its place in `Rows.contents`."""
+
+
+class Rows:
+    """The rows of a version (core.texts.rowfile.SCHEMA), and each content once; rows are read when asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        encoded: Any = table["hash"].combine_chunks().dictionary_encode()
+        self.contents: pa.Array[Any] = encoded.dictionary
+        """Hashes, each once, by their first row."""
+        self.content: NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
+        """By row, the place of its content."""
+        self.first = np.empty(len(self.contents), np.int64)
+        """By content, its first row."""
+        self.first[self.content[::-1]] = np.arange(len(table))[::-1]
+        self.ids: NDArray[np.int64] = table["row_id"].to_numpy()
+        self.splits: NDArray[np.object_] = np.array(table["split"].to_pylist(), object)
+        """None where a row is not dealt."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def records(self, places: Sequence[int] | NDArray[np.int64]) -> list[Record]:
+        """Of these places, which ascend."""
+        wanted = np.asarray(places, np.int64)
+        some, start = [], 0
+        for batch in self._table.to_batches():  # pa.Table.take would put all texts together first
+            low, high = np.searchsorted(wanted, (start, start + len(batch)))
+            if high > low:
+                some.append(batch.take(pa.array(wanted[low:high] - start, pa.int64())))
+            start += len(batch)
+        return [row.record for row in rows_of(pa.Table.from_batches(some, self._table.schema))]
+
+    def all(self) -> list[DataRow]:
+        return list(rows_of(self._table))
+
+    def fingerprint(self, *more: bytes) -> str:
+        """SHA-256 of what all rows say, by row id, whatever their split."""
+        whole = hashlib.sha256(self.ids.tobytes())
+        for digest in self._table["hash"].to_pylist():
+            whole.update(str(digest).encode())
+        for each in more:
+            whole.update(each)
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Columns of foundfile.SEEN by content of some Rows."""
+
+    languages: pa.Array[Any]
+    whole: NDArray[np.uint64]
+    keys: pa.Array[Any]
+    runs: Any
+    """A pa.ListArray."""
+
+    def table(self, contents: pa.Array[Any], likeness: float, paired: str | None) -> pa.Table:
+        metadata = {LIKENESS: str(likeness).encode()}
+        if paired is not None:
+            metadata[PAIRED] = paired.encode()
+        columns = [contents, self.languages, pa.array(self.whole), self.keys, self.runs]
+        return pa.table(columns, schema=SEEN.with_metadata(metadata))
+
+    def told(self) -> tuple[list[list[Told]], NDArray[np.int64]]:
+        """(what is told of contents, each different answer once; by content, which of them)."""
+        encoded: Any = self.languages.dictionary_encode()
+        answers = [[tuple(of) for of in json.loads(each)] for each in encoded.dictionary.to_pylist()]
+        return answers, encoded.indices.to_numpy().astype(np.int64)
+
+    def sketches(self, content: NDArray[np.int64], likeness: float) -> Sketches:
+        """By row."""
+        bands, filled = copies.bands(likeness)[0], self.keys.is_valid().to_numpy(zero_copy_only=False)
+        keys = np.zeros((len(filled), bands), np.uint64)
+        packed = b"".join(each for each in self.keys.to_pylist() if each is not None)
+        keys[filled] = np.frombuffer(packed, "<u8").reshape(-1, bands)
+        return Sketches(self.whole[content], filled[content], keys[content])
+
+    def suspects(self, tested: leakage.Prompts) -> NDArray[np.bool_]:
+        """Contents that may share words with what is tested; those without an outline are none."""
+        out = np.zeros(len(self.whole), bool)
+        hits = np.flatnonzero(leakage.suspects(self.runs.values.to_numpy(), tested))
+        places = np.searchsorted(self.runs.offsets.to_numpy(), hits, side="right") - 1
+        out[places] = True
+        return out
+
+
+def looked(records: Sequence[Record], likeness: float) -> pa.Table:
+    """Columns of SEEN, without the hash and with no runs yet, of contents that nobody has looked at."""
+    sketches = copies.sketched([record.whole() for record in records], likeness)
+    told = [json.dumps(language.told(record)) for record in records]
+    runs = pa.nulls(len(records), SEEN.field("runs").type)
+    columns = [pa.array(told, pa.string()), pa.array(sketches.whole), _keys(sketches), runs]
+    return pa.table(columns, schema=pa.schema(list(SEEN)[1:]))
+
+
+def _keys(of: Sketches) -> pa.Array[Any]:
+    packed = [
+        row.astype("<u8").tobytes() if filled else None
+        for row, filled in zip(of.keys, of.filled, strict=True)
+    ]
+    return pa.array(packed, pa.binary())
+
+
+def kept(before: pa.Table | None, contents: pa.Array[Any]) -> tuple[pa.Table, NDArray[np.bool_]]:
+    """(what is kept of those contents that were seen, in order; which contents they are)."""
+    if before is None:
+        return SEEN.empty_table(), np.zeros(len(contents), bool)
+    place: Any = pc.index_in(contents, value_set=before["hash"].combine_chunks())
+    return before.take(place.drop_null()), place.is_valid().to_numpy(zero_copy_only=False)
+
+
+def together(rows: Rows, old: pa.Table, known: NDArray[np.bool_], new: pa.Table, likeness: float) -> Seen:
+    """`old` (see `kept`) and `new` (of the other contents, in order) by content; what `old` lacks is made."""
+    order = np.empty(len(known), np.int64)
+    order[known], order[~known] = np.arange(len(old)), len(old) + np.arange(len(new))
+    both = pa.concat_tables([old.select(new.schema.names).replace_schema_metadata(None), new])
+    both = both.take(order).combine_chunks()
+    languages, whole, keys, runs = (both[name].combine_chunks() for name in both.column_names)
+    if len(old) and (old.schema.metadata or {}).get(LIKENESS) != str(likeness).encode():
+        keys = _keys(copies.sketched([record.whole() for record in rows.records(rows.first)], likeness))
+    lacking = np.zeros(len(known), bool)
+    lacking[rows.content[rows.splits == "train"]] = True
+    lacking &= runs.is_null().to_numpy(zero_copy_only=False)
+    if lacking.any():
+        made = leakage.outlined(rows.records(rows.first[lacking]))
+        place = np.arange(len(known))
+        place[lacking] = len(known) + np.arange(len(made))
+        runs = pa.concat_arrays([runs, made]).take(place)
+    return Seen(languages, whole.to_numpy(), keys, runs)
+
+
+def alone(places: NDArray[np.int64], records: Sequence[Record], rules: Rules) -> pa.Table:
+    """ALONE of contents at these places that nobody has looked at."""
+    results: tuple[Result, ...] = (
+        form.check(records, rules.longest),
+        pii.check(records),
+        answers.check(records),
+        language.check_characters(records),
+    )
+    found = [
+        (int(places[each.record]), each.where, each.kind, each.severity, each.message, said(each.fields))
+        for result in results
+        for each in result.findings
+    ]
+    columns = list(zip(*found, strict=True)) or [()] * len(ALONE)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, ALONE, strict=True)], schema=ALONE)
+
+
+def said(fields: Mapping[str, Any]) -> str:
+    """As the files have them."""
+    return json.dumps(dict(fields), ensure_ascii=False)
+
+
+def alone_before(findings: pa.Table, contents: pa.Array[Any]) -> pa.Table:
+    """ALONE of the contents that an earlier check looked at, from the first row of each."""
+    some = findings.filter(pc.is_in(findings["kind"], pa.array(_BY_ROW)))
+    place: Any = pc.index_in(some["hash"].combine_chunks(), value_set=contents)
+    known = place.is_valid()
+    some, place = some.filter(known), place.drop_null().to_numpy().astype(np.int64)
+    ids = some["row_id"].to_numpy()
+    least = np.full(len(contents), np.iinfo(np.int64).max)
+    np.minimum.at(least, place, ids)
+    one = pa.array(ids == least[place])
+    columns = [pa.array(place), *(some[name] for name in ALONE.names[1:])]
+    return pa.table(columns, schema=ALONE).filter(one)
+
+
+def paired_before(before: pa.Table | None, fingerprint: str) -> Mapping[str, Any] | None:
+    """What was found out about the pairs, where they are the very same."""
+    said = (before.schema.metadata or {}).get(PAIRED) if before is not None else None
+    found = json.loads(said) if said else {}
+    return found if found.get("of") == fingerprint else None
