@@ -17,24 +17,10 @@ from core.quality.texts.run import Checked, check
 from core.texts.records import ASSISTANT, USER, Record, Turn
 from core.texts.rowfile import DataRow, table
 
-WORDS = [
-    "the",
-    "river",
-    "town",
-    "library",
-    "evening",
-    "of",
-    "garden",
-    "stone",
-    "old",
-    "road",
-    "walks",
-    "under",
-    "winter",
-    "bright",
-    "seven",
-    "letters",
-]
+WORDS = (
+    *("the", "river", "town", "library", "evening", "of", "garden", "stone"),
+    *("old", "road", "walks", "under", "winter", "bright", "seven", "letters"),
+)
 PLANTED = (
     "mail me at jane.roe@example.org please",
     "この町の天気は一日に何度も変わるので、傘を持って行ってください。",
