@@ -54,6 +54,10 @@ class CheckOut(BaseModel):
     checked_at: datetime | None
     accuracy: float | None
     upright: float | None
+    together: int | None
+    """Images whose labels and sides were judged together."""
+    since: int
+    """Images that came or went after that and before the check: new ones are judged by what was learnt then."""
     changed: int
     error: dict[str, Any] | None
 

@@ -91,6 +91,7 @@ def of_images(settings: Settings, archive: Path) -> Found:
             theme_id=1,
             manifest=files.put(out.getvalue(), "checks", "parquet"),
             views=last.get("views"),
+            judged=last.get("judged"),
             map=last.get("map"),
             max_file_bytes=LIMITS.max_file_bytes,
             max_pixels=LIMITS.max_pixels,

@@ -127,6 +127,7 @@ class CheckSpec(_Frozen):
     theme_id: int
     manifest: str  # key in the file store, see core.quality.check_files
     views: str | None = None  # … of what the last check saw
+    judged: str | None = None  # … of what it judged (core.quality.judged), by the same vectors
     map: str | None = None  # … of its map, where it was drawn from the same vectors
     vectors: int = 0  # model version whose embeddings the manifest has; 0: looks
     max_file_bytes: int

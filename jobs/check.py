@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,16 +18,18 @@ from core.events import Type
 from core.files import FileStore
 from core.images_io import Limits, look_again
 from core.processes import die_with_parent
-from core.quality import doubts, maps, turned
+from core.quality import maps, turned
 from core.quality.check_files import MAP, RESULT, VIEWS
 from core.quality.measures import NAMES
 from core.settings import Settings
 from core.spec import CheckSpec
-from jobs import textures
+from jobs import judging, textures
 from jobs.runtime import Cancelled, Job
 
 CHUNK = 256
 """Images between two looks at whether somebody pressed Stop."""
+PART = 32
+"""Images that one thread looks at before it takes others."""
 READ, SEEN, JUDGED = 0.4, 0.7, 0.9
 """Shares of the progress: every file is there, every picture was seen, labels and sides were judged; then the map."""
 
@@ -50,12 +51,11 @@ def main(job: Job, spec: CheckSpec) -> None:
         rows.setdefault(image_id, {}).update(found)
     views = _views(job, spec, manifest)
     views = textures.beside(job, spec, manifest, views)
-    accuracy, left_out = _labels(manifest, views, rows)
-    up = _turned(manifest, views, rows)
+    judged, left_out = judging.judge(job, spec, manifest, views, rows)
     job.progress(phase="check", fraction=JUDGED)
     if job.wanted() == "cancel":
         raise Cancelled
-    places = _places(job, spec, manifest, rows)
+    places = _places(job, spec, manifest)
     names = RESULT.names[1:]
     table = pa.Table.from_pylist(
         [{"image_id": i, **dict.fromkeys(names), **row} for i, row in sorted(rows.items())], schema=RESULT
@@ -66,11 +66,14 @@ def main(job: Job, spec: CheckSpec) -> None:
             "findings": _put(job, table),
             "views": _put(job, views),
             "map": _put(job, places),
+            "judged": _put(job, judged.packed()),
             "vectors": spec.vectors,
             "images": manifest.num_rows,
-            "accuracy": accuracy,
+            "accuracy": judged.said.accuracy,
             "left_out": left_out,
-            "upright": up,
+            "upright": judged.said.upright,
+            "together": judged.said.images,
+            "since": judged.said.since,
         },
     )
     job.progress(phase="check", fraction=1.0)
@@ -116,36 +119,14 @@ def _view(files: FileStore, path: str, sha256: str) -> bytes | None:
     return None if image is None else turned.view(image)
 
 
-def _turned(manifest: pa.Table, views: pa.Table, rows: dict[int, dict[str, Any]]) -> float | None:
-    """Name pictures that lie wrong; how well unseen ones were told apart, None where there are too few."""
-    ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
-    seen: list[bytes | None] = views["view"].to_pylist()
-    usable = [i for i, view in enumerate(seen) if view is not None]
-    if len(usable) < turned.LEAST:
-        return None
-    given = manifest["label_id"].to_pylist()
-    place = {label: number for number, label in enumerate(sorted({g for g in given if g is not None}))}
-    labels = np.array([place.get(given[i], -1) for i in usable], dtype=np.int64)
-    matrix = np.frombuffer(b"".join(seen[i] or b"" for i in usable), dtype=np.int8)
-    found = turned.find(matrix.reshape(len(usable), -1), labels)
-    if found.trustworthy:
-        for i in np.flatnonzero(found.turn):
-            named = {"turn": int(found.turn[i]), "lies_right": float(found.score[i])}
-            rows.setdefault(int(ids[usable[i]]), {}).update(named)
-    return found.accuracy
-
-
-def _places(job: Job, spec: CheckSpec, manifest: pa.Table, rows: dict[int, dict[str, Any]]) -> pa.Table:
-    """The map; pictures far from all others are named beside."""
+def _places(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
+    """The map."""
     ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
     vectors: list[bytes] = [vector or b"" for vector in manifest["vector"].to_pylist()]
     usable = np.array([i for i, vector in enumerate(vectors) if vector], dtype=np.int64)
     if not len(usable):
         return MAP.empty_table()
     matrix = np.frombuffer(b"".join(vectors[i] for i in usable), dtype=np.int8).reshape(len(usable), -1)
-    distance = maps.far(matrix)
-    for i in np.flatnonzero(maps.outliers(distance)):
-        rows.setdefault(int(ids[usable[i]]), {})["distance"] = float(distance[i])
     shown = maps.chosen(ids[usable])
     before = None
     if spec.map is not None:
@@ -164,16 +145,18 @@ def _files(job: Job, spec: CheckSpec, manifest: pa.Table) -> Iterator[tuple[int,
     columns = [manifest[name].to_pylist() for name in ("image_id", "image_path", "size", "measured")]
     items = list(zip(*columns, strict=True))
 
-    def one(item: tuple[int, str, int, bool]) -> tuple[int, dict[str, Any]] | None:
-        image_id, path, size, measured = item
-        found = _look(job.files, path, size, measured, limits)
-        return (image_id, found) if found else None
+    def some(items: list[tuple[int, str, int, bool]]) -> list[tuple[int, dict[str, Any]]]:
+        looked = ((each[0], _look(job.files, each[1], each[2], each[3], limits)) for each in items)
+        return [(image_id, found) for image_id, found in looked if found]
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(items), CHUNK):
             if job.wanted() == "cancel":
                 raise Cancelled
-            yield from filter(None, pool.map(one, items[start : start + CHUNK]))
+            # Most files are only asked for their size: a task for each would cost more than that.
+            parts = [items[n : n + PART] for n in range(start, min(start + CHUNK, len(items)), PART)]
+            for found in pool.map(some, parts):
+                yield from found
             job.progress(phase="check", fraction=READ * min(1.0, (start + CHUNK) / len(items)))
 
 
@@ -187,38 +170,3 @@ def _look(files: FileStore, path: str, size: int, measured: bool, limits: Limits
     except (InvalidInput, OSError):
         return {"unreadable": True}
     return {"look": seen.look, **{name: getattr(seen.measures, name) for name in NAMES}}
-
-
-def _labels(manifest: pa.Table, views: pa.Table, rows: dict[int, dict[str, Any]]) -> tuple[float | None, int]:
-    """Doubt labels; (how well unseen images are told apart, labelled images nothing can be said of)."""
-    ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
-    given = manifest["label_id"].to_pylist()
-    vectors: list[bytes] = [vector or b"" for vector in manifest["vector"].to_pylist()]
-    seen: list[bytes | None] = views["view"].to_pylist()
-    texture: list[bytes | None] = views["texture"].to_pylist()
-    shown = [bool(vectors[i] and seen[i] and texture[i]) for i in range(len(ids))]
-    counts = Counter(label for label, usable in zip(given, shown, strict=True) if label and usable)
-    known = sorted(label for label, n in counts.items() if n >= doubts.LEAST_PER_LABEL)
-    labelled = sum(1 for label in given if label is not None)
-    learnt_by = manifest["learnt"].to_pylist()
-    place = {label: number for number, label in enumerate(known)}
-    usable = [i for i, label in enumerate(given) if label in place and shown[i]]
-    if len(known) < 2:
-        return None, labelled
-
-    def matrix(column: list[Any], kind: type[np.generic]) -> np.ndarray:
-        return np.frombuffer(b"".join(column[i] for i in usable), dtype=kind).reshape(len(usable), -1)
-
-    labels = np.array([place[given[i]] for i in usable], dtype=np.int64)
-    unlabelled = np.concatenate(
-        [matrix(texture, np.uint8).astype(np.int16), matrix(seen, np.int8).astype(np.int16)], axis=1
-    )
-    learnt = None if learnt_by[usable[0]] is None else np.array([learnt_by[i] for i in usable], dtype=bool)
-    found = doubts.find(matrix(vectors, np.int8), labels, unlabelled, learnt)
-    if found.trustworthy:
-        for i in np.flatnonzero(found.suspicious):
-            image_id = int(ids[usable[i]])
-            rows.setdefault(image_id, {}).update(
-                guess_id=known[found.guess[i]], score=float(found.score[i]), label_id=given[usable[i]]
-            )
-    return found.accuracy, labelled - len(usable)

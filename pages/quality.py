@@ -8,7 +8,7 @@ import streamlit as st
 from core import auth, images, workbench
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality import check_jobs, doubts, findings, gate, kinds, repair, turned, upright
+from core.quality import check_jobs, doubts, findings, gate, kinds, repair, trust_words, turned, upright
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
 from pages.widgets import (
@@ -152,6 +152,8 @@ def checking() -> None:
             text = _("Labels checked {when}.").format(when=when(state.checked_at))
             if state.changed:
                 text += " " + _("{n} images came or were labelled since.").format(n=f"{state.changed:,}")
+            if state.since:
+                text += " " + trust_words.went_on(state)
             if state.accuracy is not None and state.accuracy < doubts.SEES_ENOUGH:
                 text += " " + _(
                     "Without a trained model too little is known of these pictures to doubt a label: train one, "

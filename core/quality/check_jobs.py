@@ -46,6 +46,10 @@ class State:
     """How well labels of unseen images were told; below core.quality.doubts.SEES_ENOUGH none was doubted."""
     upright: float | None
     """How well it was told which side of unseen images is up; see core.quality.turned.SEES_ENOUGH."""
+    together: int | None
+    """Images whose labels and sides were judged together; None after a check of before that was counted."""
+    since: int
+    """Images that came or went between that and the check, see core.quality.judged.GROWTH."""
     changed: int
     """Images that were added or labelled anew since."""
     error: dict[str, Any] | None
@@ -77,6 +81,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
             manifest=manifest,
             vectors=vectors,
             views=last.get("views"),
+            judged=last.get("judged") if last.get("vectors") == vectors else None,
             map=last.get("map") if last.get("vectors") == vectors else None,
             max_file_bytes=wb.settings.max_file_bytes,
             max_pixels=wb.settings.max_pixels,
@@ -129,6 +134,8 @@ def state(wb: Workbench, theme_id: int) -> State:
         checked_at=since,
         accuracy=applied["accuracy"] if applied else None,
         upright=applied.get("upright") if applied else None,
+        together=applied.get("together") if applied else None,
+        since=applied.get("since", 0) if applied else 0,
         changed=int(changed),
         error=newest["error"] if newest and not running else None,
     )

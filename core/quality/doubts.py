@@ -10,7 +10,7 @@ only for pictures that it did not learn from, unless it tells those apart as wel
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,45 @@ SEES_ENOUGH = 0.6
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What `find` learnt, the mean of its folds' models. It can be kept: every field is an array."""
+
+    weights: np.ndarray
+    phase: np.ndarray
+    """Of the kernel."""
+    by_vectors: np.ndarray
+    """(FEATURES + 1) × k."""
+    mean: np.ndarray
+    spread: np.ndarray
+    """Of the textures, by number."""
+    by_textures: np.ndarray
+    """(e + 1) × k."""
+    scales: np.ndarray
+    """Of scores by vectors and by textures, see SCALES."""
+    exponents: np.ndarray
+    """By whether the network learnt from an image, no or yes: how much the vectors say of it."""
+    cut: np.ndarray
+    """k: the highest score at which an image with that label was suspicious, −1 where none was."""
+
+    def told(
+        self, vectors: np.ndarray, labels: np.ndarray, textures: np.ndarray, learnt: np.ndarray | None
+    ) -> Doubts:
+        """As `find`, of images that came later; how sure one must be of a doubt is known from the others.
+
+        `accuracy` is that of these few images.
+        """
+        lifted = Kernel.of(self.weights, self.phase)(_unit(vectors))
+        by_vectors = soft(lifted @ self.by_vectors, float(self.scales[0]))
+        standard = _standard(textures, self.mean, self.spread)
+        by_textures = soft(standard @ self.by_textures, float(self.scales[1]))
+        heard = self.exponents[np.zeros(len(labels), int) if learnt is None else learnt.astype(int)]
+        probabilities = _joined(by_textures, by_vectors, heard)
+        own, guess = probabilities[np.arange(len(labels)), labels], probabilities.argmax(axis=1)
+        suspicious = (guess != labels) & (own <= self.cut[labels])
+        return Doubts(probabilities, suspicious, guess, own, float((guess == labels).mean()), self)
+
+
+@dataclass(frozen=True)
 class Doubts:
     """Per image, in the order given. Labels are numbers 0 … k − 1."""
 
@@ -52,6 +91,8 @@ class Doubts:
     """n, float32 in 0…1: probability of the given label; lowest is worst."""
     accuracy: float
     """How often the model agrees with the given labels on images it did not see."""
+    learnt: Learnt | None = None
+    """For images that come later; None where `find` was given no textures."""
 
     @property
     def trustworthy(self) -> bool:
@@ -82,34 +123,49 @@ def find(
     def lifted(rows: np.ndarray) -> np.ndarray:
         return kernel(_unit(vectors[rows]))
 
-    by_vectors = likeliest(_unseen(lifted, labels, folds, RIDGE), labels)
+    scores, of_vectors = _unseen(lifted, labels, folds, RIDGE)
+    scale = likeliest(scores, labels)
+    by_vectors = soft(scores, scale)
     if textures is None:
         return judge(by_vectors, labels)
     mean, spread = _moments(textures)
+    scores, of_textures = _unseen(
+        lambda rows: _standard(textures[rows], mean, spread), labels, folds, TEXTURE_RIDGE
+    )
+    scales = np.array([scale, likeliest(scores, labels)])
+    exponents = np.full(2, LIGHTLY) if learnt is None else _heard(by_vectors, labels, learnt)
+    heard = exponents[np.zeros(len(labels), int) if learnt is None else learnt.astype(int)]
+    found = judge(_joined(soft(scores, float(scales[1])), by_vectors, heard), labels)
+    cut = np.full(int(labels.max()) + 1, -1.0)
+    np.maximum.at(cut, labels[found.suspicious], found.score[found.suspicious])
+    kept = Learnt(kernel.weights, kernel.phase, of_vectors, mean, spread, of_textures, scales, exponents, cut)
+    return replace(found, learnt=kept)
 
-    def standard(rows: np.ndarray) -> np.ndarray:
-        found = (textures[rows].astype(np.float32) - mean) / spread
-        return np.concatenate([found, np.ones((len(rows), 1), dtype=np.float32)], axis=1)
 
-    by_textures = likeliest(_unseen(standard, labels, folds, TEXTURE_RIDGE), labels)
-    weight = np.full(len(labels), LIGHTLY) if learnt is None else _heard(by_vectors, labels, learnt)
-    both = by_textures * np.maximum(by_vectors, 1e-6) ** weight[:, None].astype(np.float32)
-    return judge(both / both.sum(axis=1, keepdims=True), labels)
+def _standard(textures: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    found = (textures.astype(np.float32) - mean) / spread
+    return np.concatenate([found, np.ones((len(found), 1), dtype=np.float32)], axis=1)
+
+
+def _joined(by_textures: np.ndarray, by_vectors: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    both = by_textures * np.maximum(by_vectors, 1e-6) ** exponents[:, None].astype(np.float32)
+    return np.asarray(both / both.sum(axis=1, keepdims=True))
 
 
 def _heard(probabilities: np.ndarray, labels: np.ndarray, learnt: np.ndarray) -> np.ndarray:
-    """Exponent (n) of what a network's embeddings say of each image: 0 where it repeats what it learnt by heart."""
+    """Exponents of what a network's embeddings say of images that it did not learn from, and of those that it did:
+    0 where it repeats what it learnt by heart."""
     agrees = probabilities.argmax(axis=1) == labels
     told = learnt.any() and (~learnt).sum() >= LEAST_UNLEARNT
     if told and agrees[learnt].mean() - agrees[~learnt].mean() <= BY_HEART:
-        return np.ones(len(labels))
-    return np.where(learnt, 0.0, LIGHTLY)
+        return np.ones(2)
+    return np.array([LIGHTLY, 0.0])
 
 
 def _unseen(
     features: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, folds: np.ndarray, ridge: float
-) -> np.ndarray:
-    """Scores (n × k, float32) of each image by a ridge regression on the other folds, in closed form.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n × k, float32) of each image by a ridge regression on the other folds, in closed form; the mean weights.
 
     `features` gives the rows of those images, the last column ones.
     """
@@ -123,11 +179,13 @@ def _unseen(
             target[fold] += found.T @ np.eye(k, dtype=np.float32)[labels[part]]
     scores = np.empty((n, k), dtype=np.float32)
     whole, answer = gram.sum(axis=0), target.sum(axis=0)
+    mean = np.zeros((size, k))
     for fold in range(FOLDS):
         weights = np.linalg.solve(whole - gram[fold] + ridge * np.eye(size), answer - target[fold])
         for part in _chunks(np.flatnonzero(folds == fold)):
             scores[part] = features(part) @ weights
-    return scores
+        mean += weights / FOLDS
+    return scores, mean.astype(np.float32)
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,12 +240,18 @@ class Kernel:
         gaps = ((sample[:, None, :] - sample[None, :, :]) ** 2).sum(axis=-1)
         width = float(np.median(gaps[np.triu_indices(len(sample), 1)])) if len(sample) > 1 else 1.0
         spread = np.sqrt(2.0 / max(width, 1e-6))
-        self._weights = rng.normal(0.0, spread, (sample.shape[1], FEATURES)).astype(np.float32)
-        self._phase = rng.uniform(0.0, 2 * np.pi, FEATURES).astype(np.float32)
+        self.weights = rng.normal(0.0, spread, (sample.shape[1], FEATURES)).astype(np.float32)
+        self.phase = rng.uniform(0.0, 2 * np.pi, FEATURES).astype(np.float32)
+
+    @classmethod
+    def of(cls, weights: np.ndarray, phase: np.ndarray) -> Kernel:
+        made = cls.__new__(cls)
+        made.weights, made.phase = weights, phase
+        return made
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """n × (FEATURES + 1), float32."""
-        lifted = np.cos(vectors @ self._weights + self._phase) * np.float32(np.sqrt(2.0 / FEATURES))
+        lifted = np.cos(vectors @ self.weights + self.phase) * np.float32(np.sqrt(2.0 / FEATURES))
         return np.concatenate([lifted, np.ones((len(lifted), 1), dtype=np.float32)], axis=1)
 
 
@@ -200,14 +264,14 @@ def _chunks(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
-def likeliest(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Probabilities (n × k) from regression scores, at that of SCALES which makes `labels` likeliest."""
+def likeliest(scores: np.ndarray, labels: np.ndarray) -> float:
+    """That of SCALES which makes `labels` likeliest, where probabilities come from these regression scores."""
     rows = np.arange(len(labels))
-    best, least = scores, np.inf
-    for scale in SCALES:
-        raised = np.exp(scale * (scores - scores.max(axis=1, keepdims=True)))
-        found = raised / raised.sum(axis=1, keepdims=True)
-        loss = float(-np.log(np.maximum(found[rows, labels], 1e-9)).mean())
-        if loss < least:
-            best, least = found, loss
-    return best
+    losses = [-np.log(np.maximum(soft(scores, scale)[rows, labels], 1e-9)).mean() for scale in SCALES]
+    return SCALES[int(np.argmin(losses))]
+
+
+def soft(scores: np.ndarray, scale: float) -> np.ndarray:
+    """Probabilities (n × k)."""
+    raised = np.exp(scale * (scores - scores.max(axis=1, keepdims=True)))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))

@@ -60,27 +60,55 @@ def lay_out(vectors: np.ndarray, before: np.ndarray | None = None, *, seed: int 
     return _to_unit_square(places)
 
 
-def far(vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def far(
+    vectors: np.ndarray, before: np.ndarray | None = None, *, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """How many robust deviations each picture is farther from its nearest neighbours than is usual (n, float32).
 
     The mean cosine distance to NEIGHBOURS nearest ones (Ramaswamy, Rastogi, Shim, SIGMOD 2000), its logarithm
     against median and median absolute deviation. 0 for all where there are fewer than LEAST pictures.
+    The second answer is what `before` may be when pictures come to these and none goes: `nearest` of the first rows
+    of `vectors`, so that only the new ones are compared with all. It changes nothing in the answer.
     """
     n = len(vectors)
     if n < LEAST:
-        return np.zeros(n, dtype=np.float32)
-    unit = _unit(vectors)
-    others = np.sort(np.random.default_rng(seed).permutation(n)[:REFERENCES])
-    distance = np.empty(n)
-    for start in range(0, n, CHUNK):
-        rows = np.arange(start, min(n, start + CHUNK))
-        _, likeness = _nearest(unit[rows], unit[others], NEIGHBOURS + 1)
-        # The nearest of a picture is itself, where it is among the chosen; else that one more changes little.
-        distance[rows] = 1 - likeness[:, 1:].mean(axis=1)
-    level = np.log(np.maximum(distance, 1e-4))
+        return np.zeros(n, dtype=np.float32), np.empty((0, NEIGHBOURS + 1), np.float32)
+    nearest = _likeness(vectors, before, seed)
+    # The nearest of a picture is itself, where it is among the chosen; else that one more changes little.
+    level = np.log(np.maximum(1 - nearest[:, 1:].mean(axis=1, dtype=np.float64), 1e-4))
     median = np.median(level)
     spread = 1.4826 * np.median(np.abs(level - median))
-    return np.asarray((level - median) / max(float(spread), 0.05), dtype=np.float32)
+    return np.asarray((level - median) / max(float(spread), 0.05), dtype=np.float32), nearest
+
+
+def _likeness(vectors: np.ndarray, before: np.ndarray | None, seed: int) -> np.ndarray:
+    """Cosines of each picture with the NEIGHBOURS + 1 that it is most like, itself included, descending."""
+    n, count = len(vectors), NEIGHBOURS + 1
+    whole = vectors.astype(np.float32)
+    # Numbers of one byte: products and their sums (of up to 1,040 numbers) are whole and exact in any order.
+    scale = (1 / np.maximum(np.sqrt((whole.astype(np.float64) ** 2).sum(axis=1)), 1e-9)).astype(np.float32)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:REFERENCES])
+
+    def to(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return np.asarray((whole[rows] @ whole[others].T) * scale[rows][:, None] * scale[others])
+
+    out = np.empty((n, count), dtype=np.float32)
+    known = 0
+    if before is not None and n <= REFERENCES and LEAST <= len(before) <= n:
+        known = len(before)
+        new = np.arange(known, n)
+        for start in range(0, known, CHUNK):
+            rows = np.arange(start, min(known, start + CHUNK))
+            out[rows] = _most(np.concatenate([before[rows], to(rows, new)], axis=1), count)
+    for start in range(known, n, CHUNK):
+        rows = np.arange(start, min(n, start + CHUNK))
+        out[rows] = _most(to(rows, chosen), count)
+    return out
+
+
+def _most(values: np.ndarray, count: int) -> np.ndarray:
+    """The `count` largest of each row, descending."""
+    return -np.sort(np.partition(-values, count - 1, axis=1)[:, :count], axis=1)
 
 
 def outliers(deviations: np.ndarray) -> np.ndarray:

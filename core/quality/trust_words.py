@@ -10,6 +10,7 @@ from core.i18n import ngettext
 from core.image_filter import SPLITS
 from core.label_checks import Rate
 from core.quality import doubts, drift_words, gate
+from core.quality.check_jobs import State
 from core.quality.report import Report, Section
 from core.quality.trust import Trust
 
@@ -163,6 +164,14 @@ def _doubts(trust: Trust) -> Section:
     return Section("doubts", _("Labels that are likely wrong"), sentence, figures=figures)
 
 
+def went_on(check: State) -> str:
+    """What is said where not all images were judged together, see core.quality.judged."""
+    return _(
+        "Labels and sides were judged on {n} images together; {since} came or went after that. New ones were judged by "
+        "what was learnt then, the others keep what was said of them."
+    ).format(n=f"{check.together:,}", since=f"{check.since:,}")
+
+
 def _blind(trust: Trust) -> bool:
     """Whether no check could doubt a label of this theme."""
     check = trust.check
@@ -292,6 +301,8 @@ def _not_checked(trust: Trust) -> list[str]:
                 n=f"{check.changed:,}"
             )
         )
+    if check.since:
+        found.append(went_on(check))
     if trust.ungrouped:
         found.append(
             _(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from core.quality.doubts import CHUNK, FEATURES, FOLDS, RIDGE, Kernel, likeliest
+from core.quality.doubts import CHUNK, FEATURES, FOLDS, RIDGE, Kernel, likeliest, soft
 
 SIDE = 32
 """Pixels to which a picture is squeezed."""
@@ -38,6 +38,27 @@ LABEL = 1.0
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What `find` learnt, the mean of its folds' models. It can be kept: every field is an array."""
+
+    weights: np.ndarray
+    phase: np.ndarray
+    """Of the kernel."""
+    of_turns: np.ndarray
+    """(FEATURES + 1) × 4."""
+    scale: np.ndarray
+    """Of the scores, see core.quality.doubts.SCALES."""
+
+    def told(self, views: np.ndarray, labels: np.ndarray) -> Turned:
+        """As `find`, of pictures that came later; no label may be one that `find` did not see."""
+        lift = Kernel.of(self.weights, self.phase)
+        known = _known(labels, self.weights.shape[0] - SIZE)
+        scores = np.stack([lift(_features(views, known, turn)) @ self.of_turns for turn in range(4)], axis=1)
+        flat = soft(scores.reshape(-1, 4), float(self.scale))
+        return _judge(flat.reshape(-1, 4, 4), self)
+
+
+@dataclass(frozen=True)
 class Turned:
     """Per picture, in the order given."""
 
@@ -47,6 +68,8 @@ class Turned:
     """n, float32 in 0…1: probability that it lies right; lowest is worst."""
     accuracy: float
     """How often the given side of an unseen picture is found to be the likeliest up."""
+    learnt: Learnt
+    """For pictures that come later."""
 
     @property
     def trustworthy(self) -> bool:
@@ -99,12 +122,10 @@ def find(views: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Turned:
     n = len(views)
     rng = np.random.default_rng(seed)
     folds = rng.permutation(n) % FOLDS
-    known = np.zeros((n, max(1, int(labels.max(initial=-1)) + 1)), dtype=np.float32)
-    known[np.flatnonzero(labels >= 0), labels[labels >= 0]] = LABEL
+    known = _known(labels, int(labels.max(initial=-1)) + 1)
 
     def features(rows: np.ndarray, quarters: int) -> np.ndarray:
-        seen = rotated(views[rows], quarters).astype(np.float32) / 127
-        return np.concatenate([seen, known[rows]], axis=1)
+        return _features(views[rows], known[rows], quarters)
 
     some = rng.permutation(n)[:500]
     lift = Kernel(np.concatenate([features(some[turn::4], turn) for turn in range(4)]), rng)
@@ -118,17 +139,32 @@ def find(views: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Turned:
                 target[fold][:, turn] += lifted.sum(axis=0)
     scores = np.empty((n, 4, 4), dtype=np.float32)  # picture, how it was turned, how it seems to lie
     whole, answer = gram.sum(axis=0), target.sum(axis=0)
+    mean = np.zeros((size, 4))
     for fold in range(FOLDS):
         weights = np.linalg.solve(whole - gram[fold] + RIDGE * np.eye(size), answer - target[fold])
         for part in _parts(np.flatnonzero(folds == fold)):
             for turn in range(4):
                 scores[part, turn] = lift(features(part, turn)) @ weights
-    told = likeliest(scores.reshape(4 * n, 4), np.tile(np.arange(4), n)).reshape(n, 4, 4)
-    return _judge(np.log(np.maximum(told, 1e-6)))
+        mean += weights / FOLDS
+    flat = scores.reshape(4 * n, 4)
+    scale = likeliest(flat, np.tile(np.arange(4), n))
+    kept = Learnt(lift.weights, lift.phase, mean.astype(np.float32), np.array(scale))
+    return _judge(soft(flat, scale).reshape(n, 4, 4), kept)
 
 
-def _judge(told: np.ndarray) -> Turned:
-    """`told`: n × how it was turned × how it seems to lie, log probabilities."""
+def _features(views: np.ndarray, known: np.ndarray, quarters: int) -> np.ndarray:
+    return np.concatenate([rotated(views, quarters).astype(np.float32) / 127, known], axis=1)
+
+
+def _known(labels: np.ndarray, k: int) -> np.ndarray:
+    known = np.zeros((len(labels), max(1, k)), dtype=np.float32)
+    known[np.flatnonzero(labels >= 0), labels[labels >= 0]] = LABEL
+    return known
+
+
+def _judge(probabilities: np.ndarray, learnt: Learnt) -> Turned:
+    """`probabilities`: n × how it was turned × how it seems to lie."""
+    told = np.log(np.maximum(probabilities, 1e-6))
     turns = np.arange(4)
     # A picture that came turned by r seems, when turned by k more, to lie as one turned by k + r.
     evidence = np.stack([told[:, turns, (turns + r) % 4].mean(axis=1) for r in range(4)], axis=1)
@@ -141,6 +177,7 @@ def _judge(told: np.ndarray) -> Turned:
         turn=np.where(sure, turn, 0),
         score=belief[:, 0].astype(np.float32),
         accuracy=float((evidence.argmax(axis=1) == 0).mean()),
+        learnt=learnt,
     )
 
 
