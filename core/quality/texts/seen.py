@@ -144,7 +144,14 @@ def kept(before: pa.Table | None, contents: pa.Array[Any]) -> tuple[pa.Table, ND
     if before is None:
         return SEEN.empty_table(), np.zeros(len(contents), bool)
     place: Any = pc.index_in(contents, value_set=before["hash"].combine_chunks())
-    return before.take(place.drop_null()), place.is_valid().to_numpy(zero_copy_only=False)
+    return _taken(before, place.drop_null().to_numpy()), place.is_valid().to_numpy(zero_copy_only=False)
+
+
+def _taken(table: pa.Table, places: NDArray[np.integer[Any]]) -> pa.Table:
+    """Its rows at these places; the table itself where these are all in order, as after rows were only added."""
+    if len(places) == len(table) and np.array_equal(places, np.arange(len(table))):
+        return table
+    return table.take(pa.array(places))
 
 
 def together(rows: Rows, old: pa.Table, known: NDArray[np.bool_], new: pa.Table, likeness: float) -> Seen:
@@ -152,7 +159,7 @@ def together(rows: Rows, old: pa.Table, known: NDArray[np.bool_], new: pa.Table,
     order = np.empty(len(known), np.int64)
     order[known], order[~known] = np.arange(len(old)), len(old) + np.arange(len(new))
     both = pa.concat_tables([old.select(new.schema.names).replace_schema_metadata(None), new])
-    both = both.take(order).combine_chunks()
+    both = _taken(both, order).combine_chunks()
     languages, whole, keys, runs = (both[name].combine_chunks() for name in both.column_names)
     if len(old) and (old.schema.metadata or {}).get(LIKENESS) != str(likeness).encode():
         keys = _keys(copies.sketched([record.whole() for record in rows.records(rows.first)], likeness))
