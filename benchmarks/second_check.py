@@ -156,7 +156,10 @@ def of_texts(settings: Settings, folder: Path, shape: str, count: int) -> Found:
 
 
 def examples(folder: Path, shape: str, count: int) -> list[DataRow]:
-    """Sentences of everyday English and Japanese drawn by chance, dealt to train, valid and test."""
+    """Sentences of everyday English and Japanese drawn by chance, dealt to train, valid and test.
+
+    Instructions and answers are about as long as Alpaca's: 70 and 270 characters.
+    """
     rng = random.Random(0)
     english, japanese = ((folder / f"train.{side}").read_text("utf-8").splitlines() for side in ("en", "ja"))
     rows: list[DataRow] = []
@@ -172,7 +175,7 @@ def examples(folder: Path, shape: str, count: int) -> list[DataRow]:
             record = Record.pair(source, "".join(japanese[n].replace(" ", "") for n in pair), line=row_id)
         else:
             some = (japanese, "") if rng.random() < FOREIGN else (english, " ")
-            record = Record.pair(_some(rng, *some, 3), _some(rng, *some, 9), line=row_id)
+            record = Record.pair(_some(rng, *some, 3), _some(rng, *some, 15), line=row_id)
         rows.append(DataRow(row_id, record, split))
     return rows
 
@@ -206,6 +209,7 @@ def in_a_process(
 
 
 def _run(kind: str, spec: Any, settings: Settings, answer: Any) -> None:
+    importlib.import_module("jobs.worker")  # a worker has that before it forks for the job
     began = time.perf_counter()
     main = importlib.import_module(f"jobs.{kind}").main
     from jobs.runtime import Job
