@@ -222,8 +222,9 @@ def decide(wb: Bench, user: Labeler, theme_id: Id, body: Decide) -> DecidedOut:
 
 
 @router.post("/theme/{theme_id}/quality/check", status_code=201, summary="Check labels and files in a job")
-def check(request: Request, wb: Bench, user: Labeler, theme_id: Id) -> QualityOut:
-    check_jobs.start(wb, user, theme_id)
+def check(request: Request, wb: Bench, user: Labeler, theme_id: Id, anew: bool = False) -> QualityOut:
+    """With `anew`, labels and sides of all images are judged together again, also where only few came."""
+    check_jobs.start(wb, user, theme_id, anew=anew)
     return _out(request, wb, theme_id)
 
 

@@ -140,6 +140,14 @@ def checking() -> None:
             with frame.refusals():
                 check_jobs.start(wb, me, theme.id)
                 st.rerun(scope="fragment")
+        if (
+            may_label
+            and state.since
+            and st.button(_("Judge all together"), key="check-anew", help=trust_words.went_on(state))
+        ):
+            with frame.refusals():
+                check_jobs.start(wb, me, theme.id, anew=True)
+                st.rerun(scope="fragment")
         if state.error:
             st.caption(frame.escape(f"{state.error['message']} {state.error['next_step']}"))
         elif state.checked_at is None:
@@ -153,7 +161,9 @@ def checking() -> None:
             if state.changed:
                 text += " " + _("{n} images came or were labelled since.").format(n=f"{state.changed:,}")
             if state.since:
-                text += " " + trust_words.went_on(state)
+                text += " " + _("Judged together: {n} images; {since} came or went after that.").format(
+                    n=f"{state.together:,}", since=f"{state.since:,}"
+                )
             if state.accuracy is not None and state.accuracy < doubts.SEES_ENOUGH:
                 text += " " + _(
                     "Without a trained model too little is known of these pictures to doubt a label: train one, "

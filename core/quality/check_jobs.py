@@ -56,8 +56,8 @@ class State:
     """Why the newest check failed, if it did."""
 
 
-def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
-    """Have the theme's images checked; returns the job's id.
+def start(wb: Workbench, actor: auth.User, theme_id: int, *, anew: bool = False) -> int:
+    """Have the theme's images checked; returns the job's id. `anew`: judge all of them together again.
 
     Raises InvalidInput without images, Conflict while a check runs, NotFound, NotAllowed,
     Unavailable without the queue.
@@ -81,7 +81,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int) -> int:
             manifest=manifest,
             vectors=vectors,
             views=last.get("views"),
-            judged=last.get("judged") if last.get("vectors") == vectors else None,
+            judged=last.get("judged") if last.get("vectors") == vectors and not anew else None,
             map=last.get("map") if last.get("vectors") == vectors else None,
             max_file_bytes=wb.settings.max_file_bytes,
             max_pixels=wb.settings.max_pixels,

@@ -47,9 +47,11 @@ def theme(wb: Workbench, trainer: auth.User) -> themes.Theme:
     return made
 
 
-def checked(wb: Workbench, actor: auth.User, theme: themes.Theme, settings: Settings) -> tuple[Found, Found]:
+def checked(
+    wb: Workbench, actor: auth.User, theme: themes.Theme, settings: Settings, *, anew: bool = False
+) -> tuple[Found, Found]:
     """(what a check finds that goes on from the one before it, what one finds that knows of none), by image."""
-    run_id = check_jobs.start(wb, actor, theme.id)
+    run_id = check_jobs.start(wb, actor, theme.id, anew=anew)
     [row] = rows_where(wb, finetuning_jobs.c.id == run_id)
     spec = CheckSpec.model_validate(row["spec"])
     alone = spec.model_copy(update={"run_id": 900_000 + run_id, "judged": None})
@@ -88,8 +90,12 @@ def test_few_new_pictures_are_judged_by_what_was_learnt(
     for image_id, row in first.items():
         assert [later.get(image_id, {}).get(name) for name in judged] == [row[name] for name in judged]
 
-    images.add(wb, trainer, theme.id, [(f"{n}.png", png(n)) for n in range(2)])
-    grown, alone = checked(wb, trainer, theme, settings)  # two and two are more than 2 % of 160
+    together, alone = checked(wb, trainer, theme, settings, anew=True)
+    state = check_jobs.state(wb, theme.id)
+    assert together == alone and (state.together, state.since) == (4 * PER_DIGIT + 2, 0)
+
+    images.add(wb, trainer, theme.id, [(f"{n}.png", png(n)) for n in range(4)])
+    grown, alone = checked(wb, trainer, theme, settings)  # more than 2 % of 162
     assert grown == alone
     assert check_jobs.state(wb, theme.id).since == 0
 
