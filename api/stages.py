@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import gate, i18n, ledger, registry, stages
+from core import gate, i18n, ledger, proof, registry, stages
 
 router = Router(prefix="/v1/admin/models", tags=["models"])
 
@@ -49,9 +49,17 @@ class EntryOut(BaseModel):
 
 
 class ProblemOut(BaseModel):
-    kind: Literal["evidence", "hash", "chain", "stage"]
+    kind: Literal["evidence", "hash", "chain", "stage", "head"]
+    """head: the ledger is another one than its newest entry outside the database says."""
     entry_id: int | None
-    version_id: int
+    version_id: int | None
+
+
+class ProofOut(BaseModel):
+    code: Literal["ledger", "snapshot", "files"]
+    state: Literal["sound", "broken", "unknown"]
+    text: str
+    evidence: dict[str, Any]
 
 
 class VerifiedOut(BaseModel):
@@ -91,6 +99,16 @@ def gate_of(request: Request, wb: Bench, _user: Viewer, version_id: Id) -> list[
     return [
         LineOut.model_validate(line.plain() | {"text": line.text(i18n.gettext), "evidence": line.fields})
         for line in gate.look(wb, version_id)
+    ]
+
+
+@router.get("/{version_id}/verify", summary="Recompute every hash that vouches for a version")
+def verify_version(request: Request, wb: Bench, _user: Viewer, version_id: Id) -> list[ProofOut]:
+    """Its decisions, the list of its images, its files in MLflow. Reads all of the files."""
+    problems.speak(request)
+    return [
+        ProofOut(code=line.code, state=line.state, text=line.text(i18n.gettext), evidence=line.fields)
+        for line in proof.verify(wb, version_id)
     ]
 
 

@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.studio [--epochs 12]
 
-The handwritten digits, resnet18 at 64 px. The same training is done bare (decoding and `fit` in a process without
-queue, events and MLflow), in the product while its run is polled as a page does, and bare again; the faster bare turn
-counts. Then a run is paused, and the worker of another is killed with -9 together with its job. Prints a table; the
-last line is one JSON object.
+The handwritten digits, resnet18 at 64 px. A training is done twice in the product while its run is polled as a page
+does; the second one counts. Then a run is paused, and its worker is killed with -9 together with its job. Last, with
+the product stopped, the same training is done twice bare (decoding and `fit` in a process without queue, events and
+MLflow); the faster turn counts. Prints a table; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from jobs.vision.train import fit
 from tests.conftest import free_port
 from tests.e2e.conftest import Product
 
-JOBS = "/api/v1/admin/finetuning/jobs"
+API = "/api/v1/admin/finetuning"
+JOBS = f"{API}/jobs"
 WANTED_SHARE, WANTED_PAUSE, WANTED_AGAIN = 0.03, 5.0, 60.0
 PATIENCE_SECONDS = 1800.0
 
@@ -88,7 +89,9 @@ def alone(spec_file: Path, files_url: str) -> float:
     return float(told.strip().splitlines()[-1])
 
 
-def until(http: httpx.Client, run: int, reached: Any) -> tuple[float, dict[str, Any]]:
+def until(
+    http: httpx.Client, run: int, reached: Any, every_seconds: float = 0.1
+) -> tuple[float, dict[str, Any]]:
     """Seconds until the run is as `reached` says, and how it is then."""
     start = time.perf_counter()
     while time.perf_counter() - start < PATIENCE_SECONDS:
@@ -97,8 +100,15 @@ def until(http: httpx.Client, run: int, reached: Any) -> tuple[float, dict[str, 
             return time.perf_counter() - start, found
         if found["status"] == "failed":
             raise SystemExit(f"run {run} failed: {found['error']}")
-        time.sleep(0.1)
+        time.sleep(every_seconds)
     raise SystemExit(f"run {run} took too long: {found}")
+
+
+def rest(http: httpx.Client) -> None:
+    """Wait for what follows a training, such as suggestions by the new model."""
+    time.sleep(5)
+    while http.get(f"{API}/queue").raise_for_status().json()["entries"]:
+        time.sleep(1)
 
 
 def main() -> None:
@@ -116,6 +126,10 @@ def main() -> None:
             figures = measured(product, given.epochs)
         finally:
             product.stop()
+        # Not beside the product: after a training it has images looked at for suggestions.
+        spec = product.folder / "artifacts" / "runs" / str(figures["run"]) / "spec.json"
+        turns = [alone(spec, str(product.folder / "data" / "files")) for _turn in range(2)]
+        figures["bare_s"] = [round(seconds, 1) for seconds in turns]
     share = figures["product_s"] / min(figures["bare_s"]) - 1
     ok = share <= WANTED_SHARE and figures["pause_s"] <= WANTED_PAUSE and figures["again_s"] <= WANTED_AGAIN
     print(f"training bare          {min(figures['bare_s']):7.1f} s   (turns: {figures['bare_s']})")
@@ -137,14 +151,12 @@ def measured(product: Product, epochs: int) -> dict[str, Any]:
     }
     http.post(f"/api/theme/{theme}/training/config/save", json={"params": settings}).raise_for_status()
     run = http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
-    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded")
-    spec = product.folder / "artifacts" / "runs" / str(run) / "spec.json"
-    files = str(product.folder / "data" / "files")
-    first = alone(spec, files)
-    # Again in the product, now that everything is warm, as the bare turns are.
+    until(http, run, lambda found: found["status"] == "succeeded")
+    first = run
+    rest(http)
     run = http.post(f"{JOBS}/{run}/repeat").raise_for_status().json()["id"]
-    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded")
-    second = alone(spec, files)
+    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded", every_seconds=1)
+    rest(http)
 
     def learning(found: dict[str, Any]) -> bool:
         now = found["progress"] or {}
@@ -164,7 +176,7 @@ def measured(product: Product, epochs: int) -> dict[str, Any]:
     again, _found = until(http, run, lambda f: f["attempt"] > attempt and f["status"] == "running")
     http.post(f"{JOBS}/{run}/stop").raise_for_status()
     return {
-        "bare_s": [round(first, 1), round(second, 1)],
+        "run": first,
         "product_s": round(done["result"]["seconds"], 1),
         "pause_s": round(pause, 2),
         "again_s": round(again, 1),

@@ -20,7 +20,7 @@ from uuid import uuid4
 import redis
 import sqlalchemy as sa
 
-from core import events, registry, runs, serving, suggestion_jobs
+from core import events, ledger, registry, runs, serving, suggestion_jobs
 from core.ab import trials
 from core.aliases import Aliases
 from core.datasets import check_jobs as text_checks
@@ -117,6 +117,7 @@ class Collector:
             text_splits.tend(self.wb)
             self._aside("tunings", self._conduct)  # asks for the values of the next trial
             serving.sync(self.wb)
+            self._aside("ledger's head", lambda: ledger.keep_head(self.wb))
             self._aside("aliases", self._aliases.turn)
         if time.monotonic() - self._guarded >= GUARD_SECONDS:
             self._guarded = time.monotonic()

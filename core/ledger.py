@@ -24,6 +24,8 @@ from core.workbench import Workbench
 STAGING, PRODUCTION, ARCHIVED = STAGES = ("staging", "production", "archived")
 FIRST = "0" * 64
 """What stands as the hash before the first entry."""
+HEAD = "ledger/head.json"
+"""Key in the file store of the newest entry's id and hash."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not add up: `kind` is evidence | hash | chain | stage."""
+    """What does not add up: `kind` is evidence | hash | chain | stage | head."""
 
     kind: str
     entry_id: int | None
-    version_id: int
+    version_id: int | None
+    """None: it concerns all that came before."""
 
 
 def lock(connection: sa.Connection) -> datetime:
@@ -133,7 +136,7 @@ def production_on(wb: Workbench, model_id: int, at: datetime) -> int | None:
 def verify(wb: Workbench) -> list[Problem]:
     """Recompute every hash, the chain, and each version's stage from the ledger; nothing found is a sound ledger.
 
-    Whoever can rewrite the whole table and every stage after it is not found out by this alone.
+    Whoever rewrites the whole table and every stage after it is found out by the head, see `keep_head`.
     """
     problems: list[Problem] = []
     previous = FIRST
@@ -156,7 +159,46 @@ def verify(wb: Workbench) -> list[Problem]:
         for version_id, now in connection.execute(sa.select(model_registry.c.id, model_registry.c.stage)):
             if now != stage.get(version_id, STAGING):
                 problems.append(Problem("stage", None, version_id))
+        head = _head(wb)
+        if head is not None and _hash_of(connection, head.entry_id) != head.hash:
+            problems.append(Problem("head", head.entry_id, None))
     return problems
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest entry, as it is known outside the database."""
+
+    entry_id: int
+    hash: str
+
+
+def keep_head(wb: Workbench) -> None:
+    """Write the newest entry's hash to the file store, where the ledger still agrees with what is there.
+
+    Whoever forges the ledger then has to forge that file, too. Where they disagree the file stays for `verify`.
+    """
+    known = _head(wb)
+    with wb.db.read() as connection:
+        newest = connection.execute(
+            sa.select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
+        ).first()
+        agrees = known is None or _hash_of(connection, known.entry_id) == known.hash
+    if newest is None or not agrees or (known is not None and newest.id <= known.entry_id):
+        return
+    wb.files.write(HEAD, _canonical(asdict(Head(newest.id, newest.hash))).encode())
+
+
+def _head(wb: Workbench) -> Head | None:
+    try:
+        return Head(**json.loads(wb.files.read(HEAD)))
+    except FileNotFoundError:
+        return None
+
+
+def _hash_of(connection: sa.Connection, entry_id: int) -> str | None:
+    found: str | None = connection.execute(sa.select(table.c.hash).where(table.c.id == entry_id)).scalar()
+    return found
 
 
 def aliases(wb: Workbench) -> dict[str, dict[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +48,21 @@ class Version:
     """{"valid": {…}, "test": {…}}"""
     labels: tuple[str, ...]
     created_at: datetime
+    files: dict[str, str] | None
+    """SHA-256 of each file of the model, by name; None for versions of before they were kept."""
+    size: int | None
+    """Bytes of those files."""
+
+    @property
+    def checksum(self) -> str | None:
+        """SHA-256 over the names and hashes of all files, as JSON with sorted keys."""
+        return None if self.files is None else fingerprint(self.files)
+
+
+def fingerprint(files: Mapping[str, str]) -> str:
+    """See `Version.checksum`."""
+    said = json.dumps(dict(files), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def versions(wb: Workbench, theme_id: int | None = None) -> list[Version]:
@@ -121,6 +138,8 @@ def record(
             code=spec.code.model_dump(),
             metrics=result["metrics"],
             created_at=now,
+            files=result["model"].get("files"),
+            size=result["model"].get("size"),
         )
     )
     for split, values in result["metrics"].items():
@@ -167,4 +186,6 @@ def _version(row: Mapping[Any, Any]) -> Version:
         metrics=row["metrics"],
         labels=tuple(row["spec"]["labels"]),
         created_at=row["created_at"],
+        files=row["files"],
+        size=row["size"],
     )

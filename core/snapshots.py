@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -116,6 +117,18 @@ def read(wb: Workbench, snapshot: Snapshot) -> pa.Table:
         return pq.read_table(file)
 
 
+def says(wb: Workbench, path: str) -> str:
+    """The hash of what a manifest in the file store says now.
+
+    Raises FileNotFoundError, and OSError, KeyError or ArrowException where it is no manifest any more.
+    """
+    with wb.files.open(path) as file:
+        found = pq.read_table(file)
+    order = json.loads((found.schema.metadata or {}).get(b"labels", b"[]"))
+    columns = [found[name].to_pylist() for name in SCHEMA.names]
+    return _digest(order, zip(*columns, strict=True))
+
+
 def current(wb: Workbench, theme_id: int) -> tuple[str, pa.Table]:
     """Hash and rows of what `freeze` would freeze now; nothing is written. Raises NotFound."""
     themes.get(wb, theme_id)
@@ -125,9 +138,13 @@ def current(wb: Workbench, theme_id: int) -> tuple[str, pa.Table]:
 
 def content_hash(order: list[str], rows: list[sa.Row[Any]]) -> str:
     """SHA-256 over one JSON line for the label order and one for each row, in SCHEMA's column order."""
+    return _digest(order, ([getattr(row, name) for name in SCHEMA.names] for row in rows))
+
+
+def _digest(order: list[str], rows: Iterable[Sequence[Any]]) -> str:
     digest = hashlib.sha256(_line([FORMAT, order]))
     for row in rows:
-        digest.update(_line([getattr(row, name) for name in SCHEMA.names]))
+        digest.update(_line(list(row)))
     return digest.hexdigest()
 
 

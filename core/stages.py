@@ -132,7 +132,12 @@ def _move(
 
 
 def _identity(version: Version) -> dict[str, Any]:
-    return {"uri": version.uri, "run_id": version.run_id, "snapshot_hash": version.snapshot_hash}
+    return {
+        "uri": version.uri,
+        "run_id": version.run_id,
+        "snapshot_hash": version.snapshot_hash,
+        "checksum": version.checksum,
+    }
 
 
 def _written(reason: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, gate, ledger, registry, serving, stages, themes, workbench
+from core import auth, gate, ledger, proof, registry, serving, stages, themes, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.registry import Version
+from core.settings import MIB
 from pages.widgets import deployments, frame, steps
 from pages.widgets.runs import percent, when
 
@@ -134,6 +135,33 @@ def move(version: Version) -> None:
     written(version, to, False)
 
 
+PROVED = {
+    proof.SOUND: ":green[:material/check_circle:]",
+    proof.BROKEN: ":red[:material/cancel:]",
+    proof.UNKNOWN: ":gray[:material/help:]",
+}
+
+
+@frame.dialog(_("Is this version what it was?"))
+def verify(version: Version) -> None:
+    st.markdown(f"**{title(version)}**")
+    try:
+        with st.spinner(_("Every file is read and every hash computed anew …")):
+            lines = proof.verify(wb, version.id)
+    except VeritrainError as error:
+        frame.refuse(error)
+        return
+    for line in lines:
+        st.markdown(f"{PROVED[line.state]} {frame.escape(line.text(_))}")
+    if version.checksum:
+        st.caption(
+            _("{size} in {n} files; SHA-256 of all of them:").format(
+                size=f"{(version.size or 0) / MIB:.1f} MB", n=len(version.files or {})
+            )
+        )
+        st.code(version.checksum, language=None, wrap_lines=True)
+
+
 def stage_button(version: Version) -> None:
     if version.stage == STAGING:
         if st.button(
@@ -181,6 +209,13 @@ def one(version: Version, deployed: bool) -> None:
                 )
             )
         frame.link(_("Run {n}").format(n=version.run_id), "run.py", {"run": version.run_id})
+        if st.button(
+            "",
+            icon=":material/verified_user:",
+            key=f"verify-{version.id}",
+            help=_("Checks that its decisions, its data and its files are those that were written."),
+        ):
+            verify(version)
         if may_deploy:
             stage_button(version)
         if deployed:

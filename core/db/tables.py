@@ -388,6 +388,8 @@ model_registry = sa.Table(
     sa.Column("code", Json, nullable=False),  # {"commit", "dirty", "source_hash"}
     sa.Column("metrics", Json, nullable=False),
     sa.Column("created_at", Time, nullable=False),
+    sa.Column("files", Json),  # {name: SHA-256}; NULL for versions of before they were kept
+    sa.Column("size", sa.BigInteger),  # bytes of the files
 )
 
 registry_ledger = sa.Table(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
+import tempfile
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import torch
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from core.params import Auguments, Params, network_side, to_yaml
 from core.spec import RunSpec
 from jobs.vision import architectures, imaging, pyfunc_model, steps
+from jobs.vision.checkpoints import digest
 from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
@@ -50,7 +52,12 @@ class Package:
     folder: Path
     config: dict[str, Any]
     weights: Path
-    weights_sha256: str
+    files: dict[str, str]
+    """SHA-256 of each file, by name."""
+
+    @property
+    def weights_sha256(self) -> str:
+        return self.files[self.weights.name]
 
 
 def write(
@@ -89,21 +96,18 @@ def write(
     shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
     for step, _options in done:
         shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")
-    path = folder / "weights.safetensors"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Package(folder, config, path, digest)
+    files = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return Package(folder, config, folder / "weights.safetensors", files)
 
 
 def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path]) -> dict[str, Any]:
-    """Log the model with MLflow and register it: name, version, uri, size in bytes.
+    """Log the model with MLflow and register it: name, version, uri, its files' hashes, their size in bytes.
 
     A version that an earlier attempt registered is found again. `extra` files go beside the model.
     Raises what MLflow raises.
     """
     client = tracker.client
     name = f"veritrain-theme-{spec.theme_id}"
-    size = sum(path.stat().st_size for path in package.folder.iterdir())
     try:
         client.create_registered_model(name, tags={"veritrain.theme": spec.theme_name})
     except MlflowException as error:
@@ -111,7 +115,7 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
             raise
     for found in client.search_model_versions(f"name = '{name}'"):
         if found.run_id == tracker.run_id:
-            return _model(name, int(found.version), size)
+            return _model(package, name, int(found.version), client, found.model_id or "")
     for path in extra:
         client.log_artifact(tracker.run_id, str(path))
     mlflow.set_tracking_uri(tracker.url)
@@ -132,11 +136,33 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
         model_id=info.model_id,
         tags={**tags(spec), "veritrain.weights": package.weights_sha256},
     )
-    return _model(name, int(made.version), size)
+    return _model(package, name, int(made.version), client, info.model_id)
 
 
-def _model(name: str, number: int, size: int) -> dict[str, Any]:
-    return {"name": name, "version": number, "uri": f"models:/{name}/{number}", "size": size}
+def _model(package: Package, name: str, number: int, client: MlflowClient, model_id: str) -> dict[str, Any]:
+    """`files` is SHA-256 by the path in the model's folder in MLflow."""
+    return {
+        "name": name,
+        "version": number,
+        "uri": f"models:/{name}/{number}",
+        "files": {f"artifacts/{each}": sha256 for each, sha256 in package.files.items()}
+        | _around(client, model_id),
+        "size": sum((package.folder / each).stat().st_size for each in package.files),
+    }
+
+
+def _around(client: MlflowClient, model_id: str) -> dict[str, str]:
+    """SHA-256 of the files that MLflow wrote around ours: what is loaded, and by which code."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="veritrain-model-") as folder:
+        for file in client.list_logged_model_artifacts(model_id):
+            if not file.is_dir:
+                uri = f"models:/{model_id}/{file.path}"
+                path = mlflow.artifacts.download_artifacts(
+                    uri, dst_path=folder, tracking_uri=client.tracking_uri
+                )
+                found[file.path] = digest(Path(path))
+    return found
 
 
 def _json(value: dict[str, Any]) -> str:

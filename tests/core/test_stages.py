@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from core import auth, gate, ledger, registry, stages
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from core.files import FileStore
 from core.ledger import Problem
 from core.workbench import Workbench
 from tests.core.ab.rig import PLAN, log, rows, two_versions
@@ -226,6 +228,55 @@ def test_a_tampered_entry_is_found(
     assert ledger.verify(wb) == []
     wb.db.write(lambda connection: change(connection, entry.id) and None)
     assert found in {problem.kind for problem in ledger.verify(wb)}
+
+
+def test_a_ledger_written_anew_from_one_end_to_the_other_is_found_by_its_head(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    _, [one, two] = two_versions(wb, trainer)
+    stages.promote(wb, trainer, one, "production", "it was measured")
+    stages.promote(wb, trainer, one, "archived", "it answers nonsense")
+    real = ledger.entries(wb)
+
+    def forge(connection: sa.Connection) -> None:
+        """The same story of another version, with every hash made anew."""
+        previous = ledger.FIRST
+        connection.execute(registry_ledger.delete())
+        for entry in real:
+            fields = asdict(entry) | {"version_id": two, "previous_hash": previous}
+            fields["hash"] = previous = ledger._hash(fields)
+            connection.execute(registry_ledger.insert().values(**fields))
+        for version_id, now in ((one, "staging"), (two, "archived")):
+            statement = model_registry.update().where(model_registry.c.id == version_id)
+            connection.execute(statement.values(stage=now))
+
+    ledger.keep_head(wb)
+    wb.db.write(forge)
+    ledger.keep_head(wb)  # does not write over what it disagrees with
+    assert ledger.verify(wb) == [Problem("head", real[-1].id, None)]
+    elsewhere = replace(wb, files=FileStore(str(wb.settings.data_dir / "without head")))
+    assert ledger.verify(elsewhere) == []  # nothing else shows it
+
+
+def test_the_head_follows_what_is_decided_and_notices_entries_that_are_gone(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    _, [one, _two] = two_versions(wb, trainer)
+    first = stages.promote(wb, trainer, one, "production", "first")
+    ledger.keep_head(wb)
+    last = stages.promote(wb, trainer, one, "archived", "second")
+    assert ledger.verify(wb) == []  # a head that is behind is no lie
+    ledger.keep_head(wb)
+
+    def undo(connection: sa.Connection) -> None:
+        connection.execute(registry_ledger.delete().where(L.id == last.id))
+        connection.execute(
+            model_registry.update().where(model_registry.c.id == one).values(stage="production")
+        )
+
+    wb.db.write(undo)
+    assert ledger.verify(wb) == [Problem("head", last.id, None)]
+    assert ledger.entries(wb) == [first]
 
 
 def test_a_stage_that_nobody_decided_is_found(wb: Workbench, trainer: auth.User) -> None:

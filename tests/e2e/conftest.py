@@ -17,11 +17,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError
+from playwright.sync_api import Browser, Error, Locator, Page, TimeoutError, expect
 
 from tests.conftest import PASSWORD, ROOT, free_port
 from tests.e2e.screens import settled
 
+expect.set_options(timeout=60_000)
 READY_SECONDS = 120
 """The first start of MLflow makes its tables, which takes up to 20 s on a busy machine."""
 

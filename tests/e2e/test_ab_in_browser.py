@@ -15,7 +15,6 @@ from tests.app import App
 from tests.core.ab.rig import two_versions
 from tests.e2e.screens import running, settled, window
 
-expect.set_options(timeout=60_000)
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 THEME = "*Cats* [and](/) `dogs`"

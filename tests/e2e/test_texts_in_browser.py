@@ -16,7 +16,6 @@ from tests.app import App
 from tests.e2e.screens import settled, window
 from tests.steps import worker
 
-expect.set_options(timeout=60_000)
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 BASE = "/api/v1/admin/training/datasets"

@@ -278,6 +278,24 @@ def test_deployed_model_answers_as_the_job_measured(page: Page, product: Product
         assert float(served["confidence"]) == pytest.approx(row["confidence"], abs=1e-4)
 
 
+def test_a_version_whose_files_were_exchanged_is_found_out(page: Page, product: Product) -> None:
+    page.goto("/models?theme=1")
+    [version] = rest(page, "/models?theme=1")
+    button(page, f"verify-{version['id']}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("are, byte for byte, those that the training wrote")).to_be_visible()
+    expect(dialog.get_by_text("Every decision in the ledger is as it was written")).to_be_visible()
+    expect(dialog.get_by_text("is the one that was frozen")).to_be_visible()
+    page.keyboard.press("Escape")
+    [file] = (product.folder / "artifacts" / "mlflow").rglob("artifacts/config.json")
+    before = file.read_bytes()
+    file.write_bytes(before.replace(b'"max_pixels"', b'"max_pixel"'))
+    button(page, f"verify-{version['id']}").click()
+    expect(dialog.get_by_text("exchanged after the training: artifacts/config.json.")).to_be_visible()
+    file.write_bytes(before)
+    page.keyboard.press("Escape")
+
+
 def test_the_model_suggests_labels_and_they_are_accepted_after_a_preview(page: Page) -> None:
     until = time.monotonic() + 180
     while not rest(page, "/theme/1/suggestions/")["n_suggested"]:
@@ -303,11 +321,11 @@ def test_cancelled_run_stops_and_history_lists_it(page: Page) -> None:
     button(page, "train").click()
     page.wait_for_url(re.compile(r"/run\?run=\d+"), timeout=180_000)
     run = int(page.url.split("run=")[1])
-    wait_for_status(page, run, {"running"}, 60)
+    wait_for_status(page, run, {"running"}, 180)
     button(page, "stop").click()
     page.get_by_text("Now, without a result").click()
     button(page, "yes-stop").click()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while rest(page, f"/theme/1/training/progress/{run}/")["status"] != "cancelled":
         assert time.monotonic() < until
         time.sleep(0.5)

@@ -1,0 +1,2 @@
+ALTER TABLE model_registry ADD COLUMN files JSON;
+ALTER TABLE model_registry ADD COLUMN size BIGINT;

@@ -1,0 +1,153 @@
+"""Stored. Whether a model version still is what its hashes say: its decisions, its data, its files in MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+import pyarrow as pa
+
+from core import ledger, registry, runs, snapshots
+from core.errors import Unavailable
+from core.files import FileStore
+from core.params.fields import N_
+from core.registry import Version
+from core.workbench import Workbench
+
+SOUND: Literal["sound"] = "sound"
+BROKEN: Literal["broken"] = "broken"
+UNKNOWN: Literal["unknown"] = "unknown"
+LEDGER: Literal["ledger"] = "ledger"
+SNAPSHOT: Literal["snapshot"] = "snapshot"
+FILES: Literal["files"] = "files"
+PIECE = 1 << 20
+"""Bytes of a file that are hashed at once."""
+TIMEOUT = httpx.Timeout(60.0, connect=2.0)
+_PROXIED = "mlflow-artifacts:/"
+
+_TEXTS = {
+    (LEDGER, SOUND): N_("Every decision in the ledger is as it was written ({n} about this version)."),
+    (LEDGER, BROKEN): N_(
+        "The ledger was changed after it was written (entries: {entries}). Compare it with a backup and find out who "
+        "had access to the database."
+    ),
+    (SNAPSHOT, SOUND): N_("The list of images that it learnt from is the one that was frozen ({hash})."),
+    (SNAPSHOT, BROKEN): N_(
+        "The list of images that it learnt from is not the one that was frozen: it is missing, or says something else. "
+        "Restore {path} from a backup."
+    ),
+    (FILES, SOUND): N_(
+        "All {n} files of the model are, byte for byte, those that the training wrote ({hash})."
+    ),
+    (FILES, BROKEN): N_(
+        "Files of the model are missing or were exchanged after the training: {names}. Do not use this version; "
+        "repeat its run."
+    ),
+    ("checksum", BROKEN): N_(
+        "The hashes of the model's files are not those that the ledger kept when it was promoted. "
+        "Do not use this version; repeat its run."
+    ),
+    (FILES, UNKNOWN): N_("Its files were not hashed when it was registered, so nothing can be said of them."),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was recomputed; `fields` fills its sentence."""
+
+    code: Literal["ledger", "snapshot", "files"]
+    state: Literal["sound", "broken", "unknown"]
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        """One sentence for people, through `translate` (a gettext function) when one is given."""
+        code = "checksum" if self.fields.get("promised") else self.code
+        return translate(_TEXTS[code, self.state]).format(**self.fields)
+
+
+def verify(wb: Workbench, version_id: int) -> list[Line]:
+    """Recompute every hash that vouches for a version. Reads all of its files.
+
+    Raises NotFound, and Unavailable where MLflow does not answer.
+    """
+    version = registry.get(wb, version_id)
+    return [_ledger(wb, version), _snapshot(wb, version), _files(wb, version)]
+
+
+def _ledger(wb: Workbench, version: Version) -> Line:
+    problems = ledger.verify(wb)
+    if problems:
+        entries = sorted({each.entry_id for each in problems if each.entry_id is not None})
+        return Line(LEDGER, BROKEN, {"entries": ", ".join(map(str, entries)) or "–"})
+    return Line(LEDGER, SOUND, {"n": len(ledger.entries(wb, version_id=version.id))})
+
+
+def _snapshot(wb: Workbench, version: Version) -> Line:
+    kept = runs.get(wb, version.run_id).spec.snapshot
+    try:
+        same = snapshots.says(wb, kept.path) == version.snapshot_hash
+    except (OSError, KeyError, pa.ArrowException):
+        same = False
+    if not same:
+        return Line(SNAPSHOT, BROKEN, {"path": kept.path})
+    return Line(SNAPSHOT, SOUND, {"hash": version.snapshot_hash[:12]})
+
+
+def _files(wb: Workbench, version: Version) -> Line:
+    if version.files is None:
+        return Line(FILES, UNKNOWN)
+    promised = {
+        entry.evidence.get("version", {}).get("checksum")
+        for entry in ledger.entries(wb, version_id=version.id)
+    } - {None}
+    if promised - {version.checksum}:
+        return Line(FILES, BROKEN, {"promised": sorted(promised)})
+    try:
+        wrong = sorted(name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256)
+    except httpx.HTTPError as error:
+        raise Unavailable("MLflow at {url} does not answer.", url=wb.settings.mlflow_url) from error
+    if wrong:
+        return Line(FILES, BROKEN, {"names": ", ".join(wrong)})
+    return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]})
+
+
+def _sha256(wb: Workbench, version: Version, name: str) -> str | None:
+    """Hash of one of the model's files as MLflow hands it out; None where there is none."""
+    whole = hashlib.sha256()
+    try:
+        for piece in read(wb, version, name):
+            whole.update(piece)
+    except FileNotFoundError:
+        return None
+    return whole.hexdigest()
+
+
+def read(wb: Workbench, version: Version, name: str) -> Iterator[bytes]:
+    """A file of the model in pieces, from where MLflow keeps it. Raises FileNotFoundError, httpx.HTTPError."""
+    place = _place(wb, version)
+    if not place.startswith(_PROXIED):
+        with FileStore(place).open(name) as file:
+            while piece := file.read(PIECE):
+                yield piece
+        return
+    path = quote(f"{place.removeprefix(_PROXIED).lstrip('/')}/{name}")
+    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts/{path}"
+    with httpx.stream("GET", url, timeout=TIMEOUT, trust_env=False) as answer:
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise FileNotFoundError(name)
+        answer.raise_for_status()
+        yield from answer.iter_bytes(PIECE)
+
+
+def _place(wb: Workbench, version: Version) -> str:
+    """Where MLflow keeps the version's files. Raises FileNotFoundError where MLflow has no such version."""
+    asked = {"name": version.model_name, "version": str(version.version)}
+    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow/model-versions/get-download-uri"
+    answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False)
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise FileNotFoundError(version.uri)
+    return str(answer.raise_for_status().json()["artifact_uri"])

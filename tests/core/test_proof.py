@@ -1,0 +1,139 @@
+"""Every hash that vouches for a version is recomputed, and what was exchanged is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import auth, ledger, proof, registry, run_watch, runs, stages
+from core.db.tables import finetuning_jobs, registry_ledger
+from core.errors import Unavailable
+from core.workbench import Workbench
+from tests.core.ab.rig import ready_theme
+
+FILES = {
+    "MLmodel": b"flavors: {}\n",
+    "artifacts/config.json": b'{"format": 2}\n',
+    "artifacts/weights.safetensors": bytes(range(256)) * 9000,  # more than one piece
+}
+
+
+class Artifacts(BaseHTTPRequestHandler):
+    """MLflow's two routes by which files are read: where a version lies, and the files below its folder."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/mlflow/api/2.0/mlflow/model-versions/get-download-uri"):
+            return self._answer(
+                200, json.dumps({"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}).encode()
+            )
+        before = "/mlflow/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/"
+        assert self.path.startswith(before), self.path
+        kept: dict[str, bytes] = self.server.kept  # type: ignore[attr-defined]
+        name = self.path.removeprefix(before)
+        self._answer(200 if name in kept else 404, kept.get(name, b""))
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+@pytest.fixture
+def mlflow() -> Iterator[tuple[str, dict[str, bytes]]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Artifacts)
+    server.kept = dict(FILES)  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/mlflow", server.kept  # type: ignore[attr-defined]
+    server.shutdown()
+    server.server_close()
+
+
+def version(wb: Workbench, actor: auth.User, files: dict[str, bytes] | None = FILES) -> int:
+    theme = ready_theme(wb, actor, "Animals")
+    run = runs.start(wb, actor, theme.id)
+    [row] = run_watch.rows_where(wb, finetuning_jobs.c.id == run.id)
+    name = f"veritrain-theme-{theme.id}"
+    model: dict[str, Any] = {"name": name, "version": 1, "uri": f"models:/{name}/1"}
+    if files is not None:
+        model["files"] = {each: hashlib.sha256(data).hexdigest() for each, data in files.items()}
+        model["size"] = sum(map(len, files.values()))
+    result = {"metrics": {"test": {"accuracy": 0.5}}, "model": model}
+    found: list[int | None] = []
+    wb.db.write(lambda c: found.append(registry.record(c, wb.files, row, result)))
+    assert found[0] is not None
+    return found[0]
+
+
+def states(wb: Workbench, version_id: int) -> dict[str, str]:
+    return {line.code: line.state for line in proof.verify(wb, version_id)}
+
+
+def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
+    wb: Workbench, trainer: auth.User, mlflow: tuple[str, dict[str, bytes]]
+) -> None:
+    url, kept = mlflow
+    wb = replace(wb, settings=replace(wb.settings, mlflow_url=url))
+    one = version(wb, trainer)
+    stages.promote(wb, trainer, one, "production", "first")
+    assert states(wb, one) == {"ledger": "sound", "snapshot": "sound", "files": "sound"}
+    assert registry.get(wb, one).size == sum(map(len, FILES.values()))
+
+    kept["artifacts/weights.safetensors"] = kept["artifacts/weights.safetensors"][:-1] + b"x"
+    del kept["MLmodel"]
+    [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
+    assert "exchanged after the training: MLmodel, artifacts/weights.safetensors" in line.text()
+    kept.update(FILES)
+
+    manifest = registry.get(wb, one).snapshot_hash
+    path = f"snapshots/{manifest}.parquet"
+    before = wb.files.read(path)
+    wb.files.write(path, b"no parquet")
+    [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
+    assert line.code == "snapshot" and path in line.text()
+    wb.files.write(path, before)
+
+    change = registry_ledger.update().values(reason="second")
+    wb.db.write(lambda connection: connection.execute(change) and None)
+    [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
+    [entry] = ledger.entries(wb)
+    assert line.code == "ledger" and f"(entries: {entry.id})" in line.text()
+
+
+def test_hashes_that_were_exchanged_with_the_files_are_found_by_the_ledger(
+    wb: Workbench, trainer: auth.User, mlflow: tuple[str, dict[str, bytes]]
+) -> None:
+    url, kept = mlflow
+    wb = replace(wb, settings=replace(wb.settings, mlflow_url=url))
+    one = version(wb, trainer)
+    stages.promote(wb, trainer, one, "production", "first")
+    kept["MLmodel"] = b"flavors: {python_function: {}}\n"
+    files = dict(registry.get(wb, one).files or {})
+    files["MLmodel"] = hashlib.sha256(kept["MLmodel"]).hexdigest()
+    table = registry.model_registry
+    wb.db.write(lambda c: c.execute(table.update().where(table.c.id == one).values(files=files)) and None)
+    [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
+    assert "not those that the ledger kept" in line.text()
+
+
+def test_versions_of_before_and_an_mlflow_that_is_away(wb: Workbench, trainer: auth.User) -> None:
+    old = version(wb, trainer, files=None)
+    assert states(wb, old)["files"] == "unknown"
+    assert registry.get(wb, old).checksum is None
+
+
+def test_an_mlflow_that_is_away_is_said(wb: Workbench, trainer: auth.User, tmp_path: Path) -> None:
+    one = version(wb, trainer)
+    with pytest.raises(Unavailable, match="does not answer"):
+        proof.verify(wb, one)
