@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,10 +11,10 @@ from pydantic import BaseModel
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import registry, serving
+from core import production, registry, serving
 from core.errors import TooLarge
 from core.registry import Version
-from core.serving import Deployment
+from core.serving import Deployment, Prediction
 from core.settings import MIB
 
 router = Router(tags=["models"])
@@ -54,6 +55,13 @@ class PredictionOut(BaseModel):
     confidence: float | None
     probabilities: dict[str, float]
     error: str | None
+
+
+class AnswersOut(BaseModel):
+    model: str
+    version: int
+    """That answered."""
+    predictions: list[PredictionOut]
 
 
 def _version(version: Version) -> VersionOut:
@@ -101,14 +109,28 @@ def predict(
     wb: Bench, user: Viewer, deployment_id: Id, files: Annotated[list[UploadFile], File()]
 ) -> list[PredictionOut]:
     """Image files or archives of them, as multipart `files`."""
+    return _predictions(serving.predict(wb, user, deployment_id, _named(files)))
+
+
+@router.post("/predict/{model}", summary="Labels for images by the version in production")
+def predict_in_production(
+    wb: Bench, user: Viewer, model: str, files: Annotated[list[UploadFile], File()]
+) -> AnswersOut:
+    """As above; a version that was just promoted takes over once its server is up."""
+    found = production.predict(wb, user, model, _named(files))
+    return AnswersOut(model=model, version=found.version.version, predictions=_predictions(found.predictions))
+
+
+def _named(files: list[UploadFile]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each. Raises TooLarge."""
     total = sum(file.size or 0 for file in files)
     if total > PREDICT_BYTES:
         raise TooLarge(
             "That is more than {limit} MB of images at once; send them in parts.", limit=PREDICT_BYTES // MIB
         )
     # Parts lie on disk; each is read when it is its turn.
-    named = ((file.filename or "file", file.file.read()) for file in files)
-    return [
-        PredictionOut.model_validate(answer, from_attributes=True)
-        for answer in serving.predict(wb, user, deployment_id, named)
-    ]
+    return ((file.filename or "file", file.file.read()) for file in files)
+
+
+def _predictions(found: Sequence[Prediction]) -> list[PredictionOut]:
+    return [PredictionOut.model_validate(each, from_attributes=True) for each in found]

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import gate, i18n, ledger, proof, registry, stages
+from core import gate, i18n, ledger, production, proof, registry, stages
 
 router = Router(prefix="/v1/admin/models", tags=["models"])
 
@@ -23,6 +23,12 @@ class Promote(BaseModel):
     reason: str
     override: str | None = None
     """An administrator's reason for going through red lines of the gate."""
+
+
+class RollBack(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
 
 
 class LineOut(BaseModel):
@@ -87,7 +93,7 @@ def verify(wb: Bench, _user: Viewer) -> VerifiedOut:
 
 
 @router.get("/production", summary="What was in production at a moment")
-def production(
+def in_production(
     wb: Bench, _user: Viewer, model: Annotated[int, Query(ge=1, le=2**63 - 1)], at: AwareDatetime
 ) -> ProductionOut:
     return ProductionOut(model_id=model, at=at, version_id=ledger.production_on(wb, model, at))
@@ -115,6 +121,12 @@ def verify_version(request: Request, wb: Bench, _user: Viewer, version_id: Id) -
 @router.post("/{version_id}/promote", summary="Move a version to another stage")
 def promote(wb: Bench, user: Trainer, version_id: Id, body: Promote) -> EntryOut:
     return entry_out(stages.promote(wb, user, version_id, body.to, body.reason, override=body.override))
+
+
+@router.post("/{version_id}/rollback", summary="Put the version back that was in production before this one")
+def roll_back(wb: Bench, user: Trainer, version_id: Id, body: RollBack) -> EntryOut:
+    """It is served as well where this one is; until its server is up, this one goes on answering."""
+    return entry_out(production.roll_back(wb, user, version_id, body.reason))
 
 
 @router.get("/{version_id}/ledger", summary="Every decision about a version, the first one first")

@@ -133,6 +133,20 @@ def production_on(wb: Workbench, model_id: int, at: datetime) -> int | None:
     return int(last.version_id) if last is not None and last.to_stage == PRODUCTION else None
 
 
+def before(connection: sa.Connection, model_id: int) -> int | None:
+    """Id of the version that was in production before the present one, or last where none is; MLflow's `previous`.
+
+    None where there was no other.
+    """
+    of_model = table.c.model_id == model_id
+    left = sa.select(table.c.version_id).where(of_model, table.c.from_stage == PRODUCTION)
+    found = connection.execute(left.order_by(table.c.id.desc()).limit(1)).scalar()
+    now = sa.select(model_registry.c.stage).where(model_registry.c.id == found)
+    if found is None or connection.execute(now).scalar() == PRODUCTION:
+        return None
+    return int(found)
+
+
 def verify(wb: Workbench) -> list[Problem]:
     """Recompute every hash, the chain, and each version's stage from the ledger; nothing found is a sound ledger.
 

@@ -78,6 +78,39 @@ def promote(
     return wb.db.write(work)
 
 
+def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:
+    """Take a version out of production and put the one back that was there before it, by one decision.
+
+    No gate stops this: that version was judged when it was promoted. Returns the entry of the version that came
+    back. Raises Conflict where the version is not in production or none was before it, InvalidInput, NotFound,
+    NotAllowed.
+    """
+    auth.require(actor, auth.TRAINER)
+    reason = _written(reason)
+
+    def work(connection: sa.Connection) -> Entry:
+        at = ledger.lock(connection)
+        failing = registry.read(connection, version_id)
+        if failing.stage != PRODUCTION:
+            raise Conflict(
+                "Version {n} is not in production, so it cannot be rolled back.", n=failing.version
+            )
+        before = ledger.before(connection, failing.model_id)
+        if before is None:
+            raise Conflict(
+                "No other version was in production before version {n}, so there is none to go back to. "
+                "Archive it, or promote another one.",
+                n=failing.version,
+            )
+        version = registry.read(connection, before)
+        replaced = {"version": _identity(failing), "replaced_by": version.id}
+        _move(connection, at, actor, failing, ARCHIVED, reason, replaced)
+        kept = {"version": _identity(version), "rolled_back": failing.id}
+        return _move(connection, at, actor, version, PRODUCTION, reason, kept)
+
+    return wb.db.write(work)
+
+
 def promote_winner(wb: Workbench, actor: auth.User, trial: Trial) -> Promotion:
     """Put the winner of a concluded test into production, by the test's reason and its sealed verdict.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, gate, ledger, proof, registry, serving, stages, themes, workbench
+from core import auth, gate, ledger, production, proof, registry, serving, stages, themes, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
@@ -162,7 +162,49 @@ def verify(version: Version) -> None:
         st.code(version.checksum, language=None, wrap_lines=True)
 
 
+@frame.dialog(_("Roll back"))
+def roll_back(version: Version) -> None:
+    back = production.way_back(wb, version)
+    if back is None:
+        st.info(
+            _(
+                "No other version was in production before this one. Archive it, or promote another in its place."
+            )
+        )
+        return
+    st.markdown(
+        _("**{now}** leaves production, **{before}** comes back.").format(
+            now=title(version), before=title(back.version)
+        )
+    )
+    st.caption(
+        _("Its server is up: it answers at once.")
+        if back.warm
+        else _(
+            "Its server is not up: it is started now, which takes about half a minute. Until then the version that "
+            "leaves goes on answering, if it is deployed."
+        )
+    )
+    reason = st.text_area(
+        _("Why"),
+        max_chars=stages.MAX_REASON,
+        height=70,
+        key="rollback-reason",
+        help=_("It stays in the ledger for ever."),
+    )
+    if st.button(_("Roll back"), type="primary", key="yes-rollback"):
+        with frame.refusals():
+            production.roll_back(wb, me, version.id, reason)
+            st.rerun()
+
+
 def stage_button(version: Version) -> None:
+    if version.stage == PRODUCTION and st.button(
+        _("Roll back"),
+        key=f"rollback-{version.id}",
+        help=_("Puts the version back that was in production before, without a gate."),
+    ):
+        roll_back(version)
     if version.stage == STAGING:
         if st.button(
             _("Promote"), key=f"promote-{version.id}", help=_("Puts it into production, if the gate lets it.")

@@ -14,7 +14,6 @@ from typing import Any
 
 import mlflow
 import torch
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -107,6 +106,8 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
     Raises what MLflow raises.
     """
     client = tracker.client
+    mlflow.set_tracking_uri(tracker.url)
+    mlflow.set_registry_uri(tracker.url)
     name = f"veritrain-theme-{spec.theme_id}"
     try:
         client.create_registered_model(name, tags={"veritrain.theme": spec.theme_name})
@@ -115,11 +116,9 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
             raise
     for found in client.search_model_versions(f"name = '{name}'"):
         if found.run_id == tracker.run_id:
-            return _model(package, name, int(found.version), client, found.model_id or "")
+            return _model(package, name, int(found.version))
     for path in extra:
         client.log_artifact(tracker.run_id, str(path))
-    mlflow.set_tracking_uri(tracker.url)
-    mlflow.set_registry_uri(tracker.url)
     with mlflow.start_run(run_id=tracker.run_id), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*input example was not provided")
         info = mlflow.pyfunc.log_model(
@@ -136,31 +135,29 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
         model_id=info.model_id,
         tags={**tags(spec), "veritrain.weights": package.weights_sha256},
     )
-    return _model(package, name, int(made.version), client, info.model_id)
+    return _model(package, name, int(made.version))
 
 
-def _model(package: Package, name: str, number: int, client: MlflowClient, model_id: str) -> dict[str, Any]:
-    """`files` is SHA-256 by the path in the model's folder in MLflow."""
+def _model(package: Package, name: str, number: int) -> dict[str, Any]:
+    """`files` is SHA-256 by the path in the version's folder in MLflow."""
+    uri = f"models:/{name}/{number}"
+    own = {f"artifacts/{each}": sha256 for each, sha256 in package.files.items()}
     return {
         "name": name,
         "version": number,
-        "uri": f"models:/{name}/{number}",
-        "files": {f"artifacts/{each}": sha256 for each, sha256 in package.files.items()}
-        | _around(client, model_id),
+        "uri": uri,
+        "files": own | _around(uri),
         "size": sum((package.folder / each).stat().st_size for each in package.files),
     }
 
 
-def _around(client: MlflowClient, model_id: str) -> dict[str, str]:
+def _around(uri: str) -> dict[str, str]:
     """SHA-256 of the files that MLflow wrote around ours: what is loaded, and by which code."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="veritrain-model-") as folder:
-        for file in client.list_logged_model_artifacts(model_id):
+        for file in mlflow.artifacts.list_artifacts(uri):
             if not file.is_dir:
-                uri = f"models:/{model_id}/{file.path}"
-                path = mlflow.artifacts.download_artifacts(
-                    uri, dst_path=folder, tracking_uri=client.tracking_uri
-                )
+                path = mlflow.artifacts.download_artifacts(f"{uri}/{file.path}", dst_path=folder)
                 found[file.path] = digest(Path(path))
     return found
 

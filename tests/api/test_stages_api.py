@@ -46,6 +46,13 @@ def test_a_concluded_test_promotes_its_winner_and_a_red_gate_says_why_not(
     assert reader.get(f"{BASE}/production", params=asked | {"at": "3 March"}).status_code == 422
     assert reader.get(f"{BASE}/ledger/verify").json() == {"sound": True, "problems": []}
     assert reader.get(f"{BASE}/999/ledger").status_code == 404
+    again = http.post(f"{BASE}/{two}/rollback", json={"reason": "it answers nonsense"})
+    assert again.status_code == 200 and again.json()["version_id"] == one
+    assert http.post(f"{BASE}/{two}/rollback", json={"reason": "twice"}).status_code == 409
+    assert http.post(f"{BASE}/{one}/rollback", json={"reason": "and back"}).json()["version_id"] == two
+    unserved = reader.post(f"predict/{registry.get(wb_duckdb, one).model_name}", files={"files": b"x"})
+    assert unserved.status_code == 409 and "Version 2" in unserved.json()["detail"]
+    assert reader.post("predict/nobody", files={"files": b"x"}).status_code == 404
     back = client(admin).post(f"{BASE}/{one}/promote", json={"reason": "back", "override": "now"})
     assert back.status_code == 409 and "never goes straight" in back.json()["detail"]
 

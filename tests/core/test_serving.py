@@ -6,18 +6,20 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from pictures import png, zipped
 
-from core import auth, registry, run_watch, serving, themes
+from core import auth, ledger, production, registry, run_watch, serving, stages, themes
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
 from core.workbench import Workbench
 from tests.conftest import free_port
+from tests.core.ab.rig import two_versions
 from tests.steps import started
 
 
@@ -158,3 +160,45 @@ def test_deleting_a_theme_ends_its_model_servers(wb: Workbench, trainer: auth.Us
     serving.sync(wb)
     assert wb.broker.hgetall(WANTED_KEY) == {}
     assert serving.get(wb, made.id).desired == "down"
+
+
+def test_the_version_in_production_answers_and_the_one_before_until_it_is_up(
+    wb: Workbench, trainer: auth.User, viewer: auth.User, server: ModelServer
+) -> None:
+    _, [one, two] = two_versions(wb, trainer)
+    name = registry.get(wb, one).model_name
+
+    def answered() -> int:
+        found = production.predict(wb, viewer, name, [("a.png", png(1))])
+        assert [each.label for each in found.predictions] == ["cat"]
+        return found.version.id
+
+    with pytest.raises(NotFound, match="no model “nobody”"):
+        production.predict(wb, viewer, "nobody", [])
+    with pytest.raises(Conflict, match="No version of"):
+        answered()
+    stages.promote(wb, trainer, one, "production", "the first")
+    with pytest.raises(Conflict, match=r"Version 1 of .* no server for it is up"):
+        answered()
+    seen(wb, serving.deploy(wb, trainer, one).id, status="up", url=server.url, detail=None)
+    assert answered() == one
+
+    with wb.db.read() as connection:
+        assert ledger.before(connection, registry.get(wb, one).model_id) is None
+    admin = replace(trainer, role=auth.ADMIN)
+    stages.promote(wb, admin, two, "production", "the second", override="no test")
+    second = serving.deploy(wb, trainer, two)
+    seen(wb, second.id, status="starting", url=None, detail=None)
+    assert answered() == one  # it goes on until the new one is warm
+    seen(wb, second.id, status="up", url=server.url, detail=None)
+    assert answered() == two
+
+    serving.stop(wb, trainer, serving.deployments(wb)[-1].id)  # the former one
+    assert production.way_back(wb, registry.get(wb, two)) == production.WayBack(registry.get(wb, one), False)
+    entry = production.roll_back(wb, trainer, two, "it answers nonsense")
+    assert (entry.version_id, entry.to_stage, entry.evidence["rolled_back"]) == (one, "production", two)
+    first = serving.deployments(wb)[0]
+    assert first.version.id == one and first.status == "starting"  # served again without a further press
+    assert answered() == two
+    seen(wb, first.id, status="up", url=server.url, detail=None)
+    assert answered() == one and ledger.verify(wb) == []

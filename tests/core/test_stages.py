@@ -106,6 +106,33 @@ def test_moves_that_are_not_allowed_say_why_and_only_an_administrator_goes_throu
     assert (stage(wb, one), stage(wb, two)) == ("production", "archived") and ledger.verify(wb) == []
 
 
+def test_a_rollback_puts_the_version_back_that_was_there_before(
+    wb: Workbench, trainer: auth.User, labeler: auth.User, admin: auth.User
+) -> None:
+    _, [one, two] = two_versions(wb, trainer)
+    model = registry.get(wb, one)
+    with pytest.raises(Conflict, match="is not in production"):
+        stages.roll_back(wb, trainer, one, "why")
+    stages.promote(wb, trainer, one, "production", "first")
+    with pytest.raises(Conflict, match="none to go back to"):
+        stages.roll_back(wb, trainer, one, "why")
+    stages.promote(wb, admin, two, "production", "second", override="in a hurry")
+    with pytest.raises(NotAllowed):
+        stages.roll_back(wb, labeler, two, "why")
+    with pytest.raises(InvalidInput, match="Say why"):
+        stages.roll_back(wb, trainer, two, " ")
+    back = stages.roll_back(wb, trainer, two, "it answers nonsense")
+    assert (stage(wb, one), stage(wb, two)) == ("production", "archived")
+    assert (back.from_stage, back.to_stage, back.reason) == ("archived", "production", "it answers nonsense")
+    assert ledger.entries(wb, version_id=two)[-1].evidence["replaced_by"] == one
+    assert ledger.aliases(wb) == {model.model_name: {"champion": 1, "previous": 2}}
+    assert stages.roll_back(wb, trainer, one, "it was better").version_id == two  # and forth again
+    stages.promote(wb, trainer, two, "archived", "both are bad")
+    with wb.db.read() as connection:
+        assert ledger.before(connection, model.model_id) == two
+    assert ledger.verify(wb) == []
+
+
 def test_only_a_verdict_against_what_is_in_production_opens_the_gate(
     wb: Workbench, trainer: auth.User
 ) -> None:

@@ -1,0 +1,89 @@
+"""Stored. Who answers for a model: the version in production, or the one before it while that one is not up yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from core import auth, gate, ledger, registry, serving, stages
+from core.db.tables import models, themes
+from core.errors import Conflict, NotFound
+from core.ledger import Entry
+from core.registry import Version
+from core.serving import Deployment, Prediction
+from core.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model's users get."""
+
+    version: Version
+    """That answered."""
+    predictions: list[Prediction]
+
+
+def predict(wb: Workbench, actor: auth.User, model_name: str, files: Iterable[tuple[str, bytes]]) -> Answers:
+    """Labels for images by whatever version of a model answers now; see `answering` and `core.serving.predict`."""
+    auth.require(actor, auth.VIEWER)
+    deployment = answering(wb, model_name)
+    return Answers(deployment.version, serving.ask(wb, deployment, files))
+
+
+def answering(wb: Workbench, model_name: str) -> Deployment:
+    """The server that answers for a model.
+
+    A version that has just been put into production takes over once it is up; until then the one before it goes on.
+    Raises NotFound for an unknown model, Conflict where none of its versions is in production or none is up.
+    """
+    with wb.db.read() as connection:
+        found = connection.execute(
+            sa.select(models.c.id)
+            .join(themes, themes.c.id == models.c.theme_id)
+            .where(models.c.name == model_name, themes.c.deleted_at.is_(None))
+        ).scalar()
+        if found is None:
+            raise NotFound("There is no model “{name}”.", name=model_name)
+        now = gate.in_production(connection, found)
+        before = ledger.before(connection, found)
+    if now is None:
+        raise Conflict("No version of “{name}” is in production; promote one under Models.", name=model_name)
+    for version_id in (now.id, before):
+        deployment = serving.recent(wb, version_id) if version_id is not None else None
+        if deployment is not None and deployment.status == serving.UP:
+            return deployment
+    raise Conflict(
+        "Version {n} of “{name}” is in production, but no server for it is up; deploy it under Models.",
+        n=now.version,
+        name=model_name,
+    )
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What a rollback would do."""
+
+    version: Version
+    """That would be in production again."""
+    warm: bool
+    """Its server is up, so it answers at once."""
+
+
+def way_back(wb: Workbench, version: Version) -> WayBack | None:
+    """Where a rollback of the version in production leads; None where no other one was there before it."""
+    with wb.db.read() as connection:
+        before = ledger.before(connection, version.model_id)
+    if before is None:
+        return None
+    deployment = serving.recent(wb, before)
+    return WayBack(registry.get(wb, before), deployment is not None and deployment.status == serving.UP)
+
+
+def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:
+    """As `core.stages.roll_back`, and have the version served where the one that it replaces was."""
+    entry = stages.roll_back(wb, actor, version_id, reason)
+    if serving.recent(wb, version_id) is not None:
+        serving.deploy(wb, actor, entry.version_id)
+    return entry
