@@ -152,7 +152,7 @@ def opinion(unit: str, right: bool) -> int:
 
 def persistent(send: Callable[[], httpx.Response]) -> Any:
     """The answer of a program that sends again, with the same key, until it is acknowledged."""
-    until = time.monotonic() + 90
+    until = time.monotonic() + 180
     while True:
         try:
             answer = send()

@@ -79,7 +79,7 @@ def test_a_newcomer_plans_runs_and_ends_a_test(page: Page, app: App) -> None:
     assert sent.json()["added"] == 900, sent.text
     assert results(app, test).json()["verdict"]["kind"] == "better"
     # The open screen notices by itself.
-    expect(page.get_by_text("B is better than A.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("B is better than A.")).to_be_visible()
     expect(page.get_by_text("If this is wrong, taking B costs")).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
 
@@ -93,7 +93,7 @@ def test_a_newcomer_plans_runs_and_ends_a_test(page: Page, app: App) -> None:
         ("Taking part", "assigns and logs"),
     ):
         page.get_by_role("tab", name=tab, exact=True).click()
-        expect(page.get_by_text(text).first).to_be_visible(timeout=15_000)
+        expect(page.get_by_text(text).first).to_be_visible()
     button(page, "report").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Report as CSV").click()

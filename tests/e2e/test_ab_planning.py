@@ -65,7 +65,7 @@ def test_a_plan_is_made_in_a_form(page: Page, app: App) -> None:
     page.get_by_text("Error rate", exact=True).click()
     enter(page.get_by_role("spinbutton", name="At most worse by (%)"), "25")
     page.get_by_role("button", name="Rehearse this plan").click()
-    expect(page.get_by_text("without any difference this rule called a winner")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("without any difference this rule called a winner")).to_be_visible()
     expect(page.get_by_text(re.compile(r"it found B \d+ times, after a median of"))).to_be_visible()
     save.click()
     page.wait_for_url("**/abtest?test=*")

@@ -78,7 +78,7 @@ def press_for(page: Page, wanted: str) -> None:
 
 def test_texts_are_judged_by_keyboard_alone(page: Page, app: App) -> None:
     page.goto("/duel?duel=1")
-    expect(page.get_by_test_id("duel-query")).to_contain_text(HOSTILE, timeout=30_000)
+    expect(page.get_by_test_id("duel-query")).to_contain_text(HOSTILE)
     assert page.locator("img[src=x]").count() == 0
     assert page.get_by_test_id("duel-query").evaluate("e => e.scrollHeight > e.clientHeight")
     page.keyboard.press("ArrowDown")
@@ -114,10 +114,10 @@ def test_texts_are_judged_by_keyboard_alone(page: Page, app: App) -> None:
     for number in range(4, 14):
         expect(page.get_by_test_id("duel-query")).to_contain_text(f"question {number}\n")
         press_for(page, HOSTILE)
-    expect(page.get_by_test_id("duel-message")).to_contain_text("You have judged everything", timeout=15_000)
+    expect(page.get_by_test_id("duel-message")).to_contain_text("You have judged everything")
     judged(page, 14, 14)
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Judges preferred B in 96 of 100 decided duels")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Judges preferred B in 96 of 100 decided duels")).to_be_visible()
     assert page.locator("img[src=x]").count() == 0
     found = app.admin.get(results).json()["counts"]
     assert (found["a"], found["tie"], found["b"]) == (0, 1, 13)
@@ -125,7 +125,7 @@ def test_texts_are_judged_by_keyboard_alone(page: Page, app: App) -> None:
 
 def test_pictures_are_judged_from_the_test_to_its_results(page: Page, app: App) -> None:
     page.goto("/duel?test=1")
-    expect(page.get_by_test_id("duel-left")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("duel-left")).to_be_visible()
     picture = page.get_by_test_id("duel-picture")
     expect(picture).to_have_attribute("src", re.compile(r"/api/images/\d+/file"))
     page.wait_for_function(
@@ -139,19 +139,19 @@ def test_pictures_are_judged_from_the_test_to_its_results(page: Page, app: App) 
     judged(page, 1, total)
     page.get_by_role("button", name="Close the duel").click()
     page.locator(".st-key-yes-close button").click()
-    expect(page.get_by_text("too few to tell")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("too few to tell")).to_be_visible()
     expect(page.get_by_text("Neither the judges nor the live test can tell yet.")).to_be_visible()
     expect(page.get_by_test_id("duel-left")).to_have_count(0)
 
 
 def test_a_duel_is_made_by_form_and_filled_by_a_program(page: Page, app: App) -> None:
     page.goto("/duel?test=1&new=1")
-    page.get_by_text("A program sends questions with both answers").click(timeout=30_000)
+    page.get_by_text("A program sends questions with both answers").click()
     page.locator(".st-key-make-duel button").first.click()
-    expect(page.get_by_text("No items yet.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("No items yet.")).to_be_visible()
     number = int(page.url.split("duel=")[1])
     assert app.admin.post(f"/api/v1/duels/{number}/items/", json=TEXTS[:2]).json()["added"] == 2
     page.locator(".st-key-look-again button").first.click()
-    expect(page.get_by_test_id("duel-query")).to_contain_text("question 0", timeout=15_000)
+    expect(page.get_by_test_id("duel-query")).to_contain_text("question 0")
     page.goto("/duel?duel=99")
-    expect(page.get_by_text("There is no duel 99.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("There is no duel 99.")).to_be_visible()

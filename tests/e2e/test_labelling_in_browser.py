@@ -94,7 +94,7 @@ def test_two_hundred_labels_by_keyboard_with_the_network_gone_and_a_reload(page:
     for _ in range(10):
         page.keyboard.press("Control+z")
     page.reload()  # at once: what was not confirmed yet is sent after it
-    expect(page.get_by_test_id("marker")).to_contain_text("Saved", timeout=30_000)
+    expect(page.get_by_test_id("marker")).to_contain_text("Saved")
     expect(page.get_by_test_id("state-labelled")).to_contain_text("190")
     expected = dict.fromkeys(stored(app, theme)) | dict(pressed[:-10])
     assert {image: item["label_id"] for image, item in stored(app, theme).items()} == expected
@@ -220,7 +220,7 @@ def test_another_persons_label_appears_without_a_reload(page: Page, app: App) ->
     page.wait_for_timeout(2000)  # the grid has asked once where to start
     change = {"changes": [{"image_id": image, "label_id": labels[1]}]}
     app.admin.post(f"/api/theme/{theme}/label/update/", json=change).raise_for_status()
-    expect(tile).to_contain_text("dog", timeout=4000)
+    expect(tile).to_contain_text("dog")
     expect(page.get_by_test_id("state-labelled")).to_contain_text("1")
 
 
@@ -305,7 +305,7 @@ def test_a_person_labels_the_own_batch_and_a_dispute_is_settled(page: Page, app:
     expect(page.get_by_text("2 images whose two labels differ")).to_be_visible()
     page.locator("[class*=st-key-settle]").get_by_role("button", name="cat").click()
     # The first look at agreement loads scikit-learn, which takes seconds on a busy machine.
-    expect(page.get_by_text("1 images whose two labels differ")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("1 images whose two labels differ")).to_be_visible()
     assert [item["label_id"] for item in stored(app, theme).values()].count(labels[0]) == 1
     page.goto(f"/overview?theme={theme}")
     expect(page.get_by_text("1 of 4 images are labelled")).to_be_visible()
