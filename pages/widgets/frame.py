@@ -40,6 +40,18 @@ export default function ({ data, parentElement }) {
 """,
 )
 
+_LOAD = st.components.v2.component(
+    "veritrain_load",
+    html="<span></span>",
+    js="""
+export default function ({ data }) {
+  if (window.veritrainLoads === data.url) return;
+  window.veritrainLoads = data.url;
+  location.assign(data.url);
+}
+""",
+)
+
 _SIGNED_OUT = st.components.v2.component(
     "veritrain_signed_out",
     html="""<p></p><a></a>""",
@@ -72,6 +84,15 @@ def link(
 def go(name: str, **query: object) -> None:
     """Leave for another screen."""
     st.switch_page(file(name), query_params=_query(query))
+
+
+def load(address: str) -> None:
+    """Leave for another screen from a part that draws itself again by a clock.
+
+    Where such a part switches the page while another tick of it is on its way, Streamlit draws that tick for the page
+    that was left and the new one stays blank. The browser loads the address anew instead.
+    """
+    _LOAD(key="load", data={"url": address})
 
 
 def signed_in() -> auth.User | None:

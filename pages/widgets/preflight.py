@@ -42,7 +42,7 @@ def draw(wb: Workbench, me: auth.User, theme: Theme, found: Standing, override: 
     if found.state == "going":
         _watch(wb, me, theme, override)
         return
-    if found.state == "none":
+    if _leaves(theme) or found.state == "none":
         return
     badge = {
         "green": f":green-badge[{_('ready')}]",
@@ -85,9 +85,23 @@ def _watch(wb: Workbench, me: auth.User, theme: Theme, override: str) -> None:
         return
     if found.state == "green" and st.session_state.pop(_key(theme), None) == found.run_id:
         with frame.refusals():
-            frame.go("run.py", run=runs.start(wb, me, theme.id, override=override).id)
-    st.rerun()
+            started = runs.start(wb, me, theme.id, override=override)
+            st.session_state[_started_key(theme)] = started.id
+    if not _leaves(theme):
+        st.rerun()
+
+
+def _leaves(theme: Theme) -> bool:
+    """Whether the training has begun after its pre-flight; then the browser is sent to it."""
+    run_id = st.session_state.get(_started_key(theme))
+    if run_id:
+        frame.load(f"/run?run={run_id}")
+    return bool(run_id)
 
 
 def _key(theme: Theme) -> str:
     return f"preflight-of-{theme.id}"
+
+
+def _started_key(theme: Theme) -> str:
+    return f"started-after-preflight-{theme.id}"

@@ -64,6 +64,7 @@ def judged(page: Page, n: int, total: int) -> None:
 
 
 def question(page: Page) -> int:
+    expect(page.get_by_test_id("duel-query")).to_contain_text(re.compile(r"question \d"))
     text = page.get_by_test_id("duel-query").text_content() or ""
     found = re.search(r"question (\d+)", text)
     assert found is not None
