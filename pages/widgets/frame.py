@@ -89,8 +89,8 @@ def go(name: str, **query: object) -> None:
 def load(address: str) -> None:
     """Leave for another screen from a part that draws itself again by a clock.
 
-    Where such a part switches the page while another tick of it is on its way, Streamlit draws that tick for the page
-    that was left and the new one stays blank. The browser loads the address anew instead.
+    A page that such a part switched to stayed blank now and then on a busy machine, perhaps for a tick that was on its
+    way. So the browser loads the address anew.
     """
     _LOAD(key="load", data={"url": address})
 
