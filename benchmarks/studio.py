@@ -38,6 +38,7 @@ from tests.e2e.conftest import Product
 
 API = "/api/v1/admin/finetuning"
 JOBS = f"{API}/jobs"
+PERSON = {"name": "Ada", "password": "correct horse battery"}
 WANTED_SHARE, WANTED_PAUSE, WANTED_AGAIN = 0.03, 5.0, 60.0
 PATIENCE_SECONDS = 1800.0
 
@@ -139,10 +140,10 @@ def main() -> None:
     print(json.dumps({"benchmark": "studio", **figures, "share": round(share, 4), "ok": ok}))
 
 
-def measured(product: Product, epochs: int) -> dict[str, Any]:
+def begun(product: Product, epochs: int) -> tuple[httpx.Client, int]:
+    """Ada, who has the handwritten digits and has just started a training of them; and its number."""
     http = httpx.Client(base_url=product.url, timeout=60, trust_env=False, headers={"Origin": product.url})
-    person = {"name": "Ada", "password": "correct horse battery"}
-    http.post("/api/auth/first-run", json=person).raise_for_status()
+    http.post("/api/auth/first-run", json=PERSON).raise_for_status()
     theme = http.post("/api/demo").raise_for_status().json()["id"]
     settings = {
         "training": {"epochs": epochs},
@@ -150,7 +151,11 @@ def measured(product: Product, epochs: int) -> dict[str, Any]:
         "data": {"image_size": 64},
     }
     http.post(f"/api/theme/{theme}/training/config/save", json={"params": settings}).raise_for_status()
-    run = http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
+    return http, http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
+
+
+def measured(product: Product, epochs: int) -> dict[str, Any]:
+    http, run = begun(product, epochs)
     until(http, run, lambda found: found["status"] == "succeeded")
     first = run
     rest(http)

@@ -15,17 +15,15 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from benchmarks.studio import JOBS, until
+from benchmarks.studio import PERSON, begun, until
 from tests import browser
 from tests.conftest import free_port
 from tests.e2e.conftest import Product
 
 WANTED_SECONDS = 1.5
-PERSON = {"name": "Ada", "password": "correct horse battery"}
 WATCH = """() => {
   window.steps = {};
   setInterval(() => {
@@ -61,16 +59,7 @@ def main() -> None:
 
 def watched(product: Product, epochs: int) -> tuple[dict[int, float], dict[int, float]]:
     """When each step was told by the job, and when it was seen, in seconds since 1970."""
-    http = httpx.Client(base_url=product.url, timeout=60, trust_env=False, headers={"Origin": product.url})
-    http.post("/api/auth/first-run", json=PERSON).raise_for_status()
-    theme = http.post("/api/demo").raise_for_status().json()["id"]
-    settings = {
-        "training": {"epochs": epochs},
-        "early_stopping": {"enabled": False},
-        "data": {"image_size": 64},
-    }
-    http.post(f"/api/theme/{theme}/training/config/save", json={"params": settings}).raise_for_status()
-    run = http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
+    http, run = begun(product, epochs)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser.get(), args=browser.FLAGS)
         page = chromium.new_context(base_url=product.url, locale="en-US").new_page()

@@ -71,23 +71,20 @@ def title(version: Version) -> str:
     return name + _("version {n}").format(n=version.version)
 
 
+def why(key: str, label: str, help: str) -> str:
+    """A reason that goes to the ledger."""
+    return st.text_area(label, max_chars=stages.MAX_REASON, height=70, key=key, help=help)
+
+
 def written(found: Version, to: str, red: bool) -> None:
     """The reason, an administrator's word where the gate is red, and the press that does it."""
-    reason = st.text_area(
-        _("Why"),
-        max_chars=stages.MAX_REASON,
-        height=70,
-        key="stage-reason",
-        help=_("It stays in the ledger for ever."),
-    )
+    reason = why("stage-reason", _("Why"), _("It stays in the ledger for ever."))
     override = None
     if red and me.may(auth.ADMIN):
-        override = st.text_area(
+        override = why(
+            "stage-override",
             _("Why although the gate is red"),
-            max_chars=stages.MAX_REASON,
-            height=70,
-            key="stage-override",
-            help=_("Only administrators may do this; the red lines stay in the ledger with your reason."),
+            _("Only administrators may do this; the red lines stay in the ledger with your reason."),
         )
     if st.button(
         {STAGING: _("Back to staging"), PRODUCTION: _("Promote"), ARCHIVED: _("Archive")}[to],
@@ -185,13 +182,7 @@ def roll_back(version: Version) -> None:
             "leaves goes on answering, if it is deployed."
         )
     )
-    reason = st.text_area(
-        _("Why"),
-        max_chars=stages.MAX_REASON,
-        height=70,
-        key="rollback-reason",
-        help=_("It stays in the ledger for ever."),
-    )
+    reason = why("rollback-reason", _("Why"), _("It stays in the ledger for ever."))
     if st.button(_("Roll back"), type="primary", key="yes-rollback"):
         with frame.refusals():
             production.roll_back(wb, me, version.id, reason)

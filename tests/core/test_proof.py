@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,11 +50,13 @@ class Artifacts(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def mlflow() -> Iterator[tuple[str, dict[str, bytes]]]:
+def kept(wb: Workbench) -> Iterator[tuple[Workbench, dict[str, bytes]]]:
+    """A workbench with an MLflow, and the files that are kept there."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Artifacts)
     server.kept = dict(FILES)  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/mlflow", server.kept  # type: ignore[attr-defined]
+    url = f"http://127.0.0.1:{server.server_port}/mlflow"
+    yield replace(wb, settings=replace(wb.settings, mlflow_url=url)), server.kept  # type: ignore[attr-defined]
     server.shutdown()
     server.server_close()
 
@@ -81,20 +82,19 @@ def states(wb: Workbench, version_id: int) -> dict[str, str]:
 
 
 def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
-    wb: Workbench, trainer: auth.User, mlflow: tuple[str, dict[str, bytes]]
+    trainer: auth.User, kept: tuple[Workbench, dict[str, bytes]]
 ) -> None:
-    url, kept = mlflow
-    wb = replace(wb, settings=replace(wb.settings, mlflow_url=url))
+    wb, files_there = kept
     one = version(wb, trainer)
     stages.promote(wb, trainer, one, "production", "first")
     assert states(wb, one) == {"ledger": "sound", "snapshot": "sound", "files": "sound"}
     assert registry.get(wb, one).size == sum(map(len, FILES.values()))
 
-    kept["artifacts/weights.safetensors"] = kept["artifacts/weights.safetensors"][:-1] + b"x"
-    del kept["MLmodel"]
+    files_there["artifacts/weights.safetensors"] = FILES["artifacts/weights.safetensors"][:-1] + b"x"
+    del files_there["MLmodel"]
     [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
     assert "exchanged after the training: MLmodel, artifacts/weights.safetensors" in line.text()
-    kept.update(FILES)
+    files_there.update(FILES)
 
     manifest = registry.get(wb, one).snapshot_hash
     path = f"snapshots/{manifest}.parquet"
@@ -112,28 +112,27 @@ def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
 
 
 def test_hashes_that_were_exchanged_with_the_files_are_found_by_the_ledger(
-    wb: Workbench, trainer: auth.User, mlflow: tuple[str, dict[str, bytes]]
+    trainer: auth.User, kept: tuple[Workbench, dict[str, bytes]]
 ) -> None:
-    url, kept = mlflow
-    wb = replace(wb, settings=replace(wb.settings, mlflow_url=url))
+    wb, files_there = kept
     one = version(wb, trainer)
     stages.promote(wb, trainer, one, "production", "first")
-    kept["MLmodel"] = b"flavors: {python_function: {}}\n"
+    files_there["MLmodel"] = b"flavors: {python_function: {}}\n"
     files = dict(registry.get(wb, one).files or {})
-    files["MLmodel"] = hashlib.sha256(kept["MLmodel"]).hexdigest()
+    files["MLmodel"] = hashlib.sha256(files_there["MLmodel"]).hexdigest()
     table = registry.model_registry
     wb.db.write(lambda c: c.execute(table.update().where(table.c.id == one).values(files=files)) and None)
     [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
     assert "not those that the ledger kept" in line.text()
 
 
-def test_versions_of_before_and_an_mlflow_that_is_away(wb: Workbench, trainer: auth.User) -> None:
+def test_of_files_that_were_never_hashed_nothing_is_said(wb: Workbench, trainer: auth.User) -> None:
     old = version(wb, trainer, files=None)
     assert states(wb, old)["files"] == "unknown"
     assert registry.get(wb, old).checksum is None
 
 
-def test_an_mlflow_that_is_away_is_said(wb: Workbench, trainer: auth.User, tmp_path: Path) -> None:
+def test_an_mlflow_that_is_away_is_said(wb: Workbench, trainer: auth.User) -> None:
     one = version(wb, trainer)
     with pytest.raises(Unavailable, match="does not answer"):
         proof.verify(wb, one)
