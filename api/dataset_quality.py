@@ -127,6 +127,10 @@ class QualityOut(BaseModel):
     broken: int
     """Rows of the uploads that could not be read and that nobody said to leave out."""
     not_checked: list[str]
+    together: int
+    """Pairs, each different one once, that were judged together."""
+    since: int
+    """That came or went after that: those that came were judged by what was learnt then."""
     languages: dict[str, dict[str, int]]
     rules: dict[str, float]
     override: OverrideOut | None
@@ -239,6 +243,8 @@ def _out(request: Request, wb: Workbench, dataset_id: int, number: int | None = 
         ],
         broken=found.broken,
         not_checked=[gettext(sentence) for sentence in found.not_checked],
+        together=found.together,
+        since=found.since,
         languages=found.languages,
         rules=found.rules.model_dump(),
         override=OverrideOut.of(given) if given and given.stands else None,
@@ -256,9 +262,9 @@ def _parent(wb: Workbench, dataset_id: int, number: int | None) -> int | None:
 
 
 @router.post("/validate", status_code=201, summary="Check the newest version in a job")
-def validate(request: Request, wb: Bench, user: Labeler, dataset_id: Id) -> QualityOut:
-    """Rows that an earlier check has seen are not looked at again."""
-    check_jobs.start(wb, user, dataset_id)
+def validate(request: Request, wb: Bench, user: Labeler, dataset_id: Id, anew: bool = False) -> QualityOut:
+    """Rows that an earlier check has seen are not looked at again; with `anew`, all pairs are judged together."""
+    check_jobs.start(wb, user, dataset_id, anew=anew)
     return _out(request, wb, dataset_id)
 
 

@@ -147,6 +147,8 @@ class TextCheckSpec(_Frozen):
     shape: str
     rules: dict[str, Any]  # core.quality.texts.rules.Rules
     before: tuple[str, str] | None  # findings and contents that an earlier check saw, keys in the file store
+    learnt: str | None = None  # what it learnt of pairs
+    anew: bool = False  # judge all pairs together again
     code: CodeVersion | None
     created_by: str
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -18,8 +20,11 @@ from core.spec import TextCheckSpec
 from core.texts import rowfile
 from jobs.runtime import Cancelled, Job
 
+if TYPE_CHECKING:
+    from core.quality.texts.paired import Model
+
 EMBEDDED = 0.6
-"""Share of the progress at which a model, where one is set, has read every pair."""
+"""Share of the progress in which a model, where one is set, reads pairs."""
 
 
 def run(spec_json: str, attempt: int) -> None:
@@ -38,31 +43,45 @@ def main(job: Job, spec: TextCheckSpec) -> None:
     if spec.before is not None:
         with contextlib.suppress(FileNotFoundError):  # then everything is looked at
             findings, seen = (pq.read_table(job.files.local_path(key)) for key in spec.before)
-            before = checks.Before(findings, seen)
-
-    begun = 0.0
+            learnt = Path(job.files.local_path(spec.learnt)).read_bytes() if spec.learnt else None
+            before = checks.Before(findings, seen, learnt)
+    rules = Rules.model_validate(spec.rules)
+    checked, embedded = 0.0, 0.0
 
     def progress(done: float) -> None:
+        nonlocal checked
         if job.wanted() == "cancel":
             raise Cancelled
-        job.progress(phase="check", fraction=begun + (1 - begun) * done)
+        checked = done
+        fraction = (1 - EMBEDDED) * checked + EMBEDDED * embedded if embeds else checked
+        job.progress(phase="check", fraction=fraction)
 
-    meanings, without = None, alignment.BY_WORDS
-    if spec.shape == checks.PARALLEL and job.settings.embedding_model and len(rows) >= alignment.LEAST_PAIRS:
-        from jobs.meanings import Unusable, embedded  # heavy: torch and transformers
+    def embedding(done: float) -> None:
+        nonlocal embedded
+        embedded = done
+        progress(checked)
+
+    def check(model: Model | None, without: str) -> checks.Checked:
+        return checks.check(rows, spec.shape, rules, before, progress, model, without, anew=spec.anew)
+
+    embeds = spec.shape == checks.PARALLEL and bool(job.settings.embedding_model)
+    embeds = embeds and len(rows) >= alignment.LEAST_PAIRS
+    if embeds:
+        from jobs.meanings import Unusable, reader  # heavy: torch and transformers
 
         try:
-            meanings = embedded(job, rows, lambda done: progress(EMBEDDED * done))
+            found = check(reader(job, embedding), alignment.BY_WORDS)
         except Unusable as error:
-            without = str(error)
-        begun = EMBEDDED
-    rules = Rules.model_validate(spec.rules)
-    found = checks.check(rows, spec.shape, rules, before, progress, meanings, without)
+            found = check(None, str(error))
+    else:
+        found = check(None, alignment.BY_WORDS)
+    learnt_key = job.files.put(found.learnt, "checks", "npz") if found.learnt is not None else None
     job.emit(
         Type.RESULT,
         {
             "findings": job.files.put(packed(found.findings), "checks", "parquet"),
             "seen": job.files.put(packed(found.seen), "checks", "parquet"),
+            "learnt": learnt_key,
             "summary": found.summary,
             "checks": CHECKS,
         },

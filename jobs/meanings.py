@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 from core.files import FileStore
+from core.quality.texts import paired
 from core.quality.texts.alignment import BROKEN_MODEL, NO_MODEL
 from core.quality.texts.lexicon import Meanings
-from core.texts.rowfile import rows_of
+from core.texts.records import Record
 from jobs.runtime import Job
 from jobs.vision import hardware
 
@@ -46,15 +46,23 @@ class Unusable(Exception):
     """The model cannot be used; its text is the sentence for people."""
 
 
-def embedded(job: Job, rows: pa.Table, progress: Callable[[float], None]) -> Meanings:
-    """By row (core.texts.rowfile.SCHEMA), vectors of its prompt and its answer; of no text, 0.
+def reader(job: Job, progress: Callable[[float], None]) -> paired.Model:
+    """The model that the settings name. Both this and reading raise Unusable.
 
-    `progress` is told the share that is done; what it raises ends the work. Raises Unusable.
+    `progress` is told the share of the pairs that are read; what it raises ends the work.
     """
-    records = [row.record for row in rows_of(rows)]
+    place = folder(job.settings.embedding_model, job.files)
+    model = _guarded(lambda: Model(place, job))
+    sizes = "".join(f" {each.name}:{each.stat().st_size}" for each in sorted(place.iterdir()))
+    return paired.Model(
+        job.settings.embedding_model + sizes, lambda records: _embedded(model, records, progress)
+    )
+
+
+def _embedded(model: Model, records: Sequence[Record], progress: Callable[[float], None]) -> Meanings:
+    """Vectors of each prompt and each answer; of no text, 0."""
     sides = [[record.prompt for record in records], [record.answer for record in records]]
     texts = sorted({text for side in sides for text in side if text.strip()}, key=lambda t: (len(t), t))
-    model = _guarded(lambda: Model(folder(job.settings.embedding_model, job.files), job))
     parts: list[NDArray[np.float32]] = []
     for start in range(0, len(texts), BATCH):
         some = texts[start : start + BATCH]

@@ -40,8 +40,10 @@ class State:
     """Of the version that the newest check is of; None where there was none."""
 
 
-def start(wb: Workbench, actor: auth.User, dataset_id: int) -> int:
+def start(wb: Workbench, actor: auth.User, dataset_id: int, *, anew: bool = False) -> int:
     """Have the newest version checked; returns the job's id. What earlier checks saw is not looked at again.
+
+    `anew`: judge all pairs together again, also where only few came.
 
     Raises Conflict while a check runs, NotFound, NotAllowed, Unavailable without the queue.
     """
@@ -65,7 +67,9 @@ def start(wb: Workbench, actor: auth.User, dataset_id: int) -> int:
             rows=version.path,
             shape=dataset.shape,
             rules=rules.model_dump(),
-            before=before,
+            before=before[:2] if before else None,
+            learnt=before[2] if before else None,
+            anew=anew,
             code=codeversion.current(wb.settings),
             created_by=actor.name,
         )
@@ -124,6 +128,7 @@ def _apply(wb: Workbench, row: Any) -> None:
         checked = {
             "findings": result["findings"],
             "seen": result["seen"],
+            "learnt": result.get("learnt"),
             "summary": result["summary"],
             "checks": result["checks"],
             "rules": Rules.model_validate(spec.rules).of_findings(),
@@ -145,7 +150,7 @@ def _apply(wb: Workbench, row: Any) -> None:
         _mark(wb, run_id, {**result, "done": "failed"}, error=_UNREADABLE)
 
 
-def _before(wb: Workbench, version: Version, rules: Rules) -> tuple[str, str] | None:
+def _before(wb: Workbench, version: Version, rules: Rules) -> tuple[str, str, str | None] | None:
     """Files of the newest check that counts for rows alone: of this version, or of one before it."""
     query = (
         sa.select(_V.found)
@@ -159,7 +164,7 @@ def _before(wb: Workbench, version: Version, rules: Rules) -> tuple[str, str] | 
         return None
     if {name: found["rules"].get(name) for name in rules.of_rows()} != rules.of_rows():
         return None
-    return found["findings"], found["seen"]
+    return found["findings"], found["seen"], found.get("learnt")
 
 
 def _mark(wb: Workbench, run_id: int, result: dict[str, Any], **values: Any) -> None:

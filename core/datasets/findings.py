@@ -57,6 +57,10 @@ class Standing:
     languages: dict[str, dict[str, int]]
     """Texts by column and language."""
     checked_at: datetime | None
+    together: int = 0
+    """Pairs, each different one once, that were judged together; 0 where that says nothing."""
+    since: int = 0
+    """That came or went after that: see core.quality.texts.paired."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ def standing(wb: Workbench, version: Version) -> Standing:
         not_checked=tuple(found["summary"]["not_checked"]),
         languages=found["summary"]["languages"],
         checked_at=datetime.fromisoformat(found["at"]),
+        together=found["summary"].get("together", 0),
+        since=found["summary"].get("since", 0),
     )
 
 

@@ -198,6 +198,8 @@ def _decisions(wb: Workbench, version: Version, standing: Standing) -> Section:
 
 def _not_checked(standing: Standing) -> list[str]:
     said = [_(sentence) for sentence in standing.not_checked]
+    if standing.since:
+        said.append(words.went_on(standing))
     if standing.counts is None:
         said.append(_("Not checked: everything; the check has not run on this version."))
     elif not standing.counts.dealt:

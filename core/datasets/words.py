@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.datasets.findings import Standing
 from core.datasets.permits import Override
 from core.datasets.rows import Version
 from core.i18n import gettext as _
@@ -9,7 +10,8 @@ from core.quality.texts import gate
 
 
 def made_by(version: Version) -> str:
-    """What made a version, in words."""
+    """What made a version, in words; a kind that no release of ours knows is named as it is."""
+    what = str(version.change.get("fix") or version.change["kind"])
     return {
         "upload": _("taken in"),
         "append": _("rows added"),
@@ -20,7 +22,15 @@ def made_by(version: Version) -> str:
         "mask": _("personal data masked"),
         "clean": _("characters repaired"),
         "leaks": _("leaks removed"),
-    }[version.change.get("fix") or version.change["kind"]]
+    }.get(what, what)
+
+
+def went_on(standing: Standing) -> str:
+    """What is said where not all pairs were judged together, see core.quality.texts.paired."""
+    return _(
+        "{n} pairs were judged together; {since} came or went after that. New ones were judged by what was learnt "
+        "then, the others keep what was said of them."
+    ).format(n=f"{standing.together:,}", since=f"{standing.since:,}")
 
 
 def allowed(given: Override) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth
-from core.datasets import check_jobs, decisions, findings, store, uploads
+from core.datasets import check_jobs, decisions, findings, store, uploads, words
 from core.datasets.findings import Standing
 from core.datasets.store import Dataset, Version
 from core.i18n import gettext as _
@@ -127,12 +127,24 @@ def _checking(wb: Workbench, me: auth.User, standing: Standing) -> None:
             with frame.refusals():
                 check_jobs.start(wb, me, dataset_id)
                 st.rerun(scope="fragment")
+        if (
+            me.may(auth.LABELER)
+            and standing.since
+            and st.button(_("Judge all together"), key="check-anew", help=words.went_on(standing))
+        ):
+            with frame.refusals():
+                check_jobs.start(wb, me, dataset_id, anew=True)
+                st.rerun(scope="fragment")
         if state.error:
             st.caption(frame.escape(f"{state.error['message']} {state.error['next_step']}"))
         elif standing.checked_at is not None:
             text = _("Checked {when}.").format(when=when(standing.checked_at))
             if standing.stale:
                 text += " " + _("The thresholds have changed since.")
+            if standing.since:
+                text += " " + _("Judged together: {n} pairs; {since} came or went after that.").format(
+                    n=f"{standing.together:,}", since=f"{standing.since:,}"
+                )
             st.caption(text)
         elif standing.open:
             st.caption(

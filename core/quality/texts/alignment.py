@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.i18n import N_
-from core.quality.texts import lexicon
 from core.quality.texts.findings import HINT, NOTABLE, SEVERE, Finding, Result
-from core.quality.texts.lexicon import Meanings
 from core.quality.texts.shingles import normal
 from core.texts.records import Record
+
+if TYPE_CHECKING:
+    from core.quality.texts.lexicon import Judge, Meanings
 
 FDR = 0.1
 """Of the pairs called shuffled, at most this share may be right after all, by the estimate of how many are wrong.
@@ -50,9 +52,25 @@ BROKEN_MODEL = N_(
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What all pairs together say of any: pairs that come after are judged by it."""
+
+    judge: Judge | None
+    """None where it cannot be told which pairs belong together."""
+    worst: float
+    """Up to this score a pair is called shuffled."""
+    usual: float
+    """Median of log(target/source), of lengths."""
+    within: float
+    """How far from `usual` a length is not odd."""
+
+
+@dataclass(frozen=True)
 class Alignment(Result):
     pairs: int = 0
     """Records with a source and a target."""
+    by: Learnt | None = None
+    """None where `check` was given what others say."""
 
     @property
     def learnt(self) -> bool | None:
@@ -72,19 +90,47 @@ def check(records: Sequence[Record], meanings: Meanings | None = None, without: 
     told where there are none. Records with empty sides are left to the check of format. Chance has a fixed seed:
     same data, same answer.
     """
+    places, sources, targets = _pairs(records)
+    if meanings is not None:
+        meanings = meanings.take(places)
+    learnt, scores, said = _learnt(sources, targets, meanings, without)
+    findings = _found(places, sources, targets, scores, learnt)
+    return Alignment(findings, len(records), said, pairs=len(places), by=learnt)
+
+
+def check_more(
+    records: Sequence[Record], learnt: Learnt, embed: Callable[[Sequence[Record]], Meanings] | None
+) -> Alignment:
+    """The same of pairs that were not among those which `learnt` comes from; `embed` is the model it had, if any."""
+    places, sources, targets = _pairs(records)
+    scores = np.zeros(len(places))
+    if learnt.judge is not None and places:
+        meanings = embed([records[n] for n in places]) if embed is not None else None
+        scores = learnt.judge.scores(sources, targets, meanings)
+    return Alignment(_found(places, sources, targets, scores, learnt), len(records), pairs=len(places))
+
+
+def _pairs(records: Sequence[Record]) -> tuple[list[int], list[str], list[str]]:
+    """(places, sources, targets) of the records that have both."""
     places = [n for n, r in enumerate(records) if r.is_pair and r.prompt.strip() and r.answer.strip()]
-    sources = [records[n].prompt for n in places]
-    targets = [records[n].answer for n in places]
+    return places, [records[n].prompt for n in places], [records[n].answer for n in places]
+
+
+def _found(
+    places: Sequence[int],
+    sources: Sequence[str],
+    targets: Sequence[str],
+    scores: NDArray[np.float64],
+    learnt: Learnt,
+) -> list[Finding]:
     findings: list[Finding] = []
+    shuffled = scores <= learnt.worst
     untranslated = np.array([_same(s, t) for s, t in zip(sources, targets, strict=True)], bool)
-    for row in np.flatnonzero(untranslated):
+    for row in np.flatnonzero(untranslated).tolist():
         findings.append(
             Finding(places[row], "output", "untranslated", SEVERE, N_("Source and target are the same text."))
         )
-    if meanings is not None:
-        meanings = Meanings(meanings.sources[places], meanings.targets[places])
-    shuffled, said = _shuffled(sources, targets, meanings, without)
-    for row in np.flatnonzero(shuffled & ~untranslated):
+    for row in np.flatnonzero(shuffled & ~untranslated).tolist():
         findings.append(
             Finding(
                 places[row],
@@ -94,7 +140,8 @@ def check(records: Sequence[Record], meanings: Meanings | None = None, without: 
                 N_("The target is not a translation of its source."),
             )
         )
-    for row in np.flatnonzero(odd_lengths(sources, targets) & ~shuffled):
+    odd = np.abs(_ratios(sources, targets) - learnt.usual) > learnt.within
+    for row in np.flatnonzero(odd & ~shuffled).tolist():
         findings.append(
             Finding(
                 places[row],
@@ -108,24 +155,30 @@ def check(records: Sequence[Record], meanings: Meanings | None = None, without: 
         for kind, message in _lost(source, target):
             findings.append(Finding(number, "output", kind, NOTABLE, message))
     findings.sort(key=lambda finding: finding.record)
-    return Alignment(findings, len(records), said, pairs=len(places))
+    return findings
 
 
 def shuffled(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_]:
     """Pairs that fit no better than chance. All False where there is too little to learn from."""
-    return _shuffled(sources, targets)[0]
+    learnt, scores, _ = _learnt(sources, targets)
+    return scores <= learnt.worst
 
 
-def _shuffled(
+def _learnt(
     sources: Sequence[str], targets: Sequence[str], meanings: Meanings | None = None, without: str = BY_WORDS
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    none = np.zeros(len(sources), bool)
+) -> tuple[Learnt, NDArray[np.float64], tuple[str, ...]]:
+    """(what was learnt, the score of each pair, what people are told)."""
+    usual, within = _lengths(sources, targets)
+    none = np.zeros(len(sources))
+    untold = Learnt(None, -np.inf, usual, within)
     if len(sources) < LEAST_PAIRS:
-        return none, (TOO_FEW,) if len(sources) else ()
+        return untold, none, (TOO_FEW,) if len(sources) else ()
+    from core.quality.texts import lexicon  # brings scipy, which takes half a second
+
     scores = lexicon.scores(sources, targets, meanings)
     # Weights that were learnt on folds of the same data find a little sense in pure chance; plain scores find none.
     if not any(_tells(*plain) for plain in scores.plain):
-        return none, (UNLEARNT,)
+        return untold, none, (UNLEARNT,)
     chance, own = np.sort(scores.chance), scores.own
     wrong = wrong_share(own, chance)
     said = (without,) if meanings is None else ()
@@ -133,7 +186,8 @@ def _shuffled(
     called = np.arange(1, len(own) + 1)
     expected = wrong * len(own) * np.searchsorted(chance, order, side="right") / len(chance)
     good = np.flatnonzero((expected >= (1 - FDR) * called) & (called <= wrong * len(own)))
-    return (own <= order[good[-1]]) if len(good) else none, said
+    worst = float(order[good[-1]]) if len(good) else -np.inf
+    return Learnt(scores.judge, worst, usual, within), own, said
 
 
 def _tells(own: NDArray[np.float64], chance: NDArray[np.float64]) -> bool:
@@ -155,12 +209,22 @@ def wrong_share(own: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
 
 def odd_lengths(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.bool_]:
     """Far from the median of log(target/source), in spreads of the data itself (1.4826 median deviations)."""
+    usual, within = _lengths(sources, targets)
+    return np.abs(_ratios(sources, targets) - usual) > within
+
+
+def _lengths(sources: Sequence[str], targets: Sequence[str]) -> tuple[float, float]:
+    """(the median of log(target/source), how far from it is not odd)."""
     if not len(sources):
-        return np.zeros(0, bool)
-    ratio = np.array([np.log((len(t) + 5) / (len(s) + 5)) for s, t in zip(sources, targets, strict=True)])
-    off = np.abs(ratio - np.median(ratio))
-    spread = 1.4826 * np.median(off)
-    return off > max(np.log(LENGTH_FACTOR), LENGTH_SPREADS * spread)
+        return 0.0, np.inf
+    ratio = _ratios(sources, targets)
+    usual = float(np.median(ratio))
+    spread = 1.4826 * float(np.median(np.abs(ratio - usual)))
+    return usual, max(float(np.log(LENGTH_FACTOR)), LENGTH_SPREADS * spread)
+
+
+def _ratios(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.float64]:
+    return np.array([np.log((len(t) + 5) / (len(s) + 5)) for s, t in zip(sources, targets, strict=True)])
 
 
 _URL = re.compile(r"https?://[^\s\u3000-\u9fff\uac00-\ud7a3<>\"']+|[\w.+-]+@[\w-]+\.[\w.-]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.i18n import N_
-from core.quality.texts import alignment, language, leakage
+from core.quality.texts import language, leakage
 from core.quality.texts.findings import NOTABLE, SEVERE
 from core.quality.texts.foundfile import SCHEMA
-from core.quality.texts.lexicon import Meanings
-from core.quality.texts.seen import ALONE, Rows, Seen, paired_before, said
+from core.quality.texts.seen import ALONE, Rows, Seen, said
 
 RANK = {"train": 0, "valid": 1, "test": 2}
 """A copy leaks from the side of the lower rank: test rows never go."""
@@ -28,21 +26,11 @@ _WORDS = {
 }
 """What is said of two rows: by row id, where the checks of plain records name lines."""
 TOLD_APART = N_("Says the same as row {row}, which is in “{split}”.")
-_OF_PAIRS = ("misaligned", "untranslated", "length-ratio", "lost-number", "lost-link", "lost-mark")
-"""Kinds of core.quality.texts.alignment."""
 
 FOUND = pa.schema([pa.field("row", pa.int64()), *list(ALONE)[1:], pa.field("group", pa.int64())])
 """Findings by the place of their row in a version; the rest as in foundfile.SCHEMA."""
 Found = tuple[int, str, str, str, str, str, int | None]
 """One of them."""
-
-
-@dataclass(frozen=True)
-class Before:
-    """Files of an earlier check with the same CHECKS and rules of rows, see core.quality.texts.foundfile."""
-
-    findings: pa.Table
-    seen: pa.Table
 
 
 def table(found: Sequence[Found]) -> pa.Table:
@@ -140,46 +128,3 @@ def leaks(of: Rows, of_contents: Seen, clusters: Sequence[Sequence[int]]) -> lis
         (n, "", "leakage", SEVERE, message, said(fields), group)
         for n, (message, fields, group) in found.items()
     ]
-
-
-@dataclass(frozen=True)
-class Paired:
-    """What core.quality.texts.alignment says."""
-
-    found: pa.Table
-    pairs: int
-    learnt: bool
-    not_checked: Sequence[str]
-    kept: str | None
-    """Of it, what the next check needs (see core.quality.texts.seen.PAIRED)."""
-
-
-UNPAIRED = Paired(FOUND.empty_table(), 0, True, (), None)
-"""Of data that has no pairs."""
-
-
-def paired(of: Rows, before: Before | None, meanings: Meanings | None, without: str) -> Paired:
-    """Every pair has a say in what is found of any other: only of the very same pairs is it known already."""
-    embedded = () if meanings is None else (meanings.sources.tobytes(), meanings.targets.tobytes())
-    fingerprint = of.fingerprint(without.encode(), *embedded)
-    known = paired_before(before.seen, fingerprint) if before else None
-    if before is not None and known is not None:
-        some = before.findings.filter(pc.is_in(before.findings["kind"], pa.array(_OF_PAIRS)))
-        row: Any = pc.index_in(some["row_id"], value_set=pa.array(of.ids))
-        columns = [row.cast(pa.int64()), *(some[name] for name in FOUND.names[1:])]
-        found = pa.table(columns, schema=FOUND)
-    else:
-        aligned = alignment.check([row.record for row in of.all()], meanings, without)
-        found = table(
-            [
-                (e.record, e.where, e.kind, e.severity, e.message, said(e.fields), None)
-                for e in aligned.findings
-            ]
-        )
-        known = {
-            "of": fingerprint,
-            "pairs": aligned.pairs,
-            "learnt": aligned.learnt is not False,
-            "not_checked": list(aligned.not_checked),
-        }
-    return Paired(found, known["pairs"], known["learnt"], known["not_checked"], json.dumps(known))

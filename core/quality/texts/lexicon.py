@@ -51,6 +51,8 @@ WIDTH = 1 + BANDS * (len(LIFTS) + 2)
 """Numbers that say how well one text of a pair is explained by the other."""
 
 Floats = NDArray[np.float64]
+Means = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Of the vectors of all sources, and of all targets."""
 
 _CJK = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _RUN = re.compile(rf"[{_CJK}、。？！]+|[\uac00-\ud7a3]+|[^\W{_CJK}\uac00-\ud7a3]+|[^\w\s]")
@@ -66,6 +68,8 @@ class Scores:
     """Of as many texts with a partner drawn from the same fold."""
     plain: tuple[tuple[Floats, Floats], ...]
     """The same by the lexicon alone, and by the embedding model alone: no weights were learnt for these."""
+    judge: Judge
+    """For pairs that come after."""
 
 
 def features(text: str) -> set[str]:
@@ -89,6 +93,87 @@ class Meanings:
     sources: NDArray[np.float32]
     targets: NDArray[np.float32]
 
+    def take(self, places: Sequence[int]) -> Meanings:
+        return Meanings(self.sources[places], self.targets[places])
+
+    def means(self) -> Means:
+        return self.sources.mean(axis=0), self.targets.mean(axis=0)
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """t(feature of b | feature of a or nothing), as it was learnt."""
+
+    table: sp.csr_array
+    """Features of a, then nothing, × features of b."""
+    frequency: Floats
+    """Of each feature of b; they sum to 1."""
+    bands: NDArray[np.int64]
+    """Of each feature of b, see `_bands`."""
+
+    def evidence(self, a: sp.csr_array, b: sp.csr_array) -> Floats:
+        """By row, WIDTH numbers: the mean over features of b of log((1 − UNSEEN)·p(feature | a)/p(feature) + UNSEEN),
+        then log(1 + how many features of each band are explained how well, from not at all upwards)."""
+        out = np.zeros((a.shape[0], WIDTH))
+        for first in range(0, a.shape[0], CHUNK):
+            some, into = _with_nothing(a[first : first + CHUNK]), b[first : first + CHUNK]
+            said = (some @ self.table).multiply(into).tocsr()
+            n, width = said.shape[0], np.diff(some.indptr)
+            rows = np.repeat(np.arange(n), np.diff(said.indptr))
+            lift = said.data / width[rows] / self.frequency[said.indices]
+            gain = np.log((1 - UNSEEN) * lift + UNSEEN) - np.log(UNSEEN)
+            total = np.bincount(rows, gain, minlength=n)
+            out[first : first + n, 0] = total / np.maximum(np.diff(into.indptr), 1) + np.log(UNSEEN)
+            steps = len(LIFTS) + 2
+            cell = (rows * BANDS + self.bands[said.indices]) * steps + np.searchsorted(LIFTS, lift) + 1
+            counts = np.bincount(cell, minlength=n * BANDS * steps).reshape(n, BANDS, steps)
+            place = np.repeat(np.arange(n), np.diff(into.indptr)) * BANDS + self.bands[into.indices]
+            there = np.bincount(place, minlength=n * BANDS).reshape(n, BANDS)
+            counts[:, :, 0] = there - counts.sum(axis=2)
+            out[first : first + n, 1:] = np.log1p(counts.reshape(n, -1))
+        return out
+
+    def widened(self, a: int, b: int) -> Lexicon:
+        """For so many features: of those that were never seen nothing is known, and they count as rare."""
+        known, more = self.table.shape[0] - 1, b - self.table.shape[1]
+        start = self.table.indptr
+        unseen = np.full(a - known, start[known])
+        table = sp.csr_array(
+            (self.table.data, self.table.indices, np.concatenate([start[: known + 1], unseen, start[-1:]])),
+            shape=(a + 1, b),
+        )
+        return Lexicon(table, np.pad(self.frequency, (0, more)), np.pad(self.bands, (0, more)))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What was learnt of many pairs together. Pairs that came after had no say in it, so it judges them."""
+
+    features: tuple[tuple[str, ...], tuple[str, ...]]
+    """Of sources and of targets, in the order of the lexica."""
+    ways: tuple[Lexicon, Lexicon]
+    """From sources to targets, and back."""
+    usual: float
+    """Median of log(length of the target / length of the source)."""
+    scale: tuple[Floats, Floats]
+    """Mean and spread of each number that says how well a pair fits."""
+    weights: Floats
+    means: Means | None
+    """Of all vectors; None where no embedding model was asked."""
+
+    def scores(self, sources: Sequence[str], targets: Sequence[str], meanings: Meanings | None) -> Floats:
+        """As Scores.own, of pairs that were not among those it learnt from."""
+        numbers = [{feature: n for n, feature in enumerate(of)} for of in self.features]
+        a, b = _bags(sources, numbers[0]), _bags(targets, numbers[1])
+        long = _long(sources), _long(targets)
+        evidence = [
+            way.widened(one.shape[1], other.shape[1]).evidence(one, other)
+            for way, (one, other) in zip(self.ways, ((a, b), (b, a)), strict=True)
+        ]
+        likeness = _likeness(meanings, np.arange(len(sources)), self.means)
+        found = np.column_stack([*evidence, _lengths(*long, self.usual), likeness])
+        return np.asarray(_scaled(found, self.scale) @ self.weights)
+
 
 def scores(
     sources: Sequence[str], targets: Sequence[str], meanings: Meanings | None = None, seed: int = 0
@@ -96,7 +181,8 @@ def scores(
     """Equal inputs give equal scores. Pairs with the same target are never in different folds,
     so that no copy of a pair vouches for it."""
     rng = np.random.default_rng(seed)
-    bags = _bags(map(features, sources)), _bags(map(features, targets))
+    numbers: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    bags = _bags(sources, numbers[0]), _bags(targets, numbers[1])
     fold = np.array([zlib.crc32(normal(text).encode("utf-8", "replace")) % FOLDS for text in targets])
     size = np.diff(bags[0].indptr) * np.diff(bags[1].indptr)
     order = rng.permutation(len(fold))
@@ -111,21 +197,33 @@ def scores(
         if not len(held) or not used.any():
             continue
         for way, (a, b, model) in enumerate(ways):
-            model.fit(used)
+            learnt = model.fit(used)
             at = slice(way * WIDTH, (way + 1) * WIDTH)
-            words[0, held, at] = model.evidence(a[held], b[held])
-            words[1, held, at] = model.evidence(a[held], b[partner[held]])
-    long = np.log([len(text) + 5 for text in sources]), np.log([len(text) + 5 for text in targets])
-    usual = np.median(long[1] - long[0])
+            words[0, held, at] = learnt.evidence(a[held], b[held])
+            words[1, held, at] = learnt.evidence(a[held], b[partner[held]])
+    long = _long(sources), _long(targets)
+    usual = float(np.median(long[1] - long[0]))
+    means = meanings.means() if meanings is not None else None
     own, chance = (
-        np.column_stack([of_words, _lengths(long[0], long[1][of], usual), _likeness(meanings, of)])
+        np.column_stack([of_words, _lengths(long[0], long[1][of], usual), _likeness(meanings, of, means)])
         for of_words, of in zip(words, (np.arange(len(fold)), partner), strict=True)
     )
     by_words, by_words_chance = words[:, :, 0] + words[:, :, WIDTH]
     plain = [(by_words, by_words_chance)]
     if meanings is not None:
         plain.append((own[:, -1], chance[:, -1]))
-    return Scores(*_weighed(own, chance, fold), tuple(plain))
+    scale = own.mean(axis=0), own.std(axis=0) + 1e-6
+    own, chance = _scaled(own, scale), _scaled(chance, scale)
+    everyone = np.ones(len(sample))
+    ways_of_all = ways[0][2].fit(everyone), ways[1][2].fit(everyone)
+    judge = Judge(
+        (tuple(numbers[0]), tuple(numbers[1])), ways_of_all, usual, scale, _logistic(own, chance), means
+    )
+    return Scores(*_weighed(own, chance, fold), tuple(plain), judge)
+
+
+def _long(texts: Sequence[str]) -> Floats:
+    return np.log([len(text) + 5 for text in texts])
 
 
 def _lengths(source: Floats, target: Floats, usual: float) -> Floats:
@@ -134,25 +232,27 @@ def _lengths(source: Floats, target: Floats, usual: float) -> Floats:
     return np.column_stack([ratio, np.abs(ratio), source, target])
 
 
-def _likeness(meanings: Meanings | None, partner: NDArray[np.int64]) -> Floats:
-    """Cosine of source and the partner's target, also beside what either has with all others on average.
+def _likeness(meanings: Meanings | None, partner: NDArray[np.int64], means: Means | None) -> Floats:
+    """Cosine of source and the partner's target, also beside what either has with all (`means`) on average.
 
     The second is a margin as in Artetxe and Schwenk (ACL 2019): some texts are like everything.
     """
-    if meanings is None:
+    if meanings is None or means is None:
         return np.empty((len(partner), 0))
     source, target = meanings.sources, meanings.targets[partner]
     cosine = np.einsum("ij,ij->i", source, target).astype(float)
-    usual = source @ meanings.targets.mean(axis=0) + target @ meanings.sources.mean(axis=0)
+    usual = source @ means[1] + target @ means[0]
     return np.column_stack([cosine, cosine - usual / 2])
 
 
+def _scaled(evidence: Floats, scale: tuple[Floats, Floats]) -> Floats:
+    """n × (e + 1), with a column of ones."""
+    return np.column_stack([(evidence - scale[0]) / scale[1], np.ones(len(evidence))])
+
+
 def _weighed(own: Floats, chance: Floats, fold: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Evidence (n × e each) as one number a pair, by weights that were learnt on the other folds."""
+    """Scaled evidence (n × e each) as one number a pair, by weights that were learnt on the other folds."""
     found = np.zeros(len(own)), np.zeros(len(own))
-    middle = own.mean(axis=0)
-    spread = own.std(axis=0) + 1e-6
-    own, chance = ((np.column_stack([(e - middle) / spread, np.ones(len(e))])) for e in (own, chance))
     for k in range(FOLDS):
         held = fold == k
         weights = _logistic(own[~held], chance[~held])
@@ -183,7 +283,7 @@ def _bands(bag: sp.csr_array) -> NDArray[np.int64]:
 
 
 class _Model:
-    """t(feature of b | feature of a or nothing), for pairs of rows of two bags."""
+    """Fits a Lexicon to pairs of rows of two bags."""
 
     def __init__(self, a: sp.csr_array, b: sp.csr_array, bands: NDArray[np.int64]) -> None:
         """`bands` of the features of b, see `_bands`."""
@@ -199,7 +299,7 @@ class _Model:
         self._from, self._into = links // b.shape[1], links % b.shape[1]
         self._shape = (a.shape[1], b.shape[1])
 
-    def fit(self, weights: Floats) -> None:
+    def fit(self, weights: Floats) -> Lexicon:
         """`weights` by row; rows of 0 are not seen."""
         seen = np.flatnonzero(weights[self._row] > 0)
         link, to = self._link[seen], self._to[seen]
@@ -210,43 +310,23 @@ class _Model:
             count = np.bincount(link, share, minlength=len(t))
             t = count / np.maximum(np.bincount(self._from, count), 1e-12)[self._from]
         kept = t > 1e-4
-        self._table = sp.csr_array((t[kept], (self._from[kept], self._into[kept])), shape=self._shape)
+        table = sp.csr_array((t[kept], (self._from[kept], self._into[kept])), shape=self._shape)
         frequency = weights @ self._b + 0.5
-        self._frequency = frequency / frequency.sum()
-
-    def evidence(self, a: sp.csr_array, b: sp.csr_array) -> Floats:
-        """By row, WIDTH numbers: the mean over features of b of log((1 − UNSEEN)·p(feature | a)/p(feature) + UNSEEN),
-        then log(1 + how many features of each band are explained how well, from not at all upwards)."""
-        out = np.zeros((a.shape[0], WIDTH))
-        for first in range(0, a.shape[0], CHUNK):
-            some, into = _with_nothing(a[first : first + CHUNK]), b[first : first + CHUNK]
-            said = (some @ self._table).multiply(into).tocsr()
-            n, width = said.shape[0], np.diff(some.indptr)
-            rows = np.repeat(np.arange(n), np.diff(said.indptr))
-            lift = said.data / width[rows] / self._frequency[said.indices]
-            gain = np.log((1 - UNSEEN) * lift + UNSEEN) - np.log(UNSEEN)
-            total = np.bincount(rows, gain, minlength=n)
-            out[first : first + n, 0] = total / np.maximum(np.diff(into.indptr), 1) + np.log(UNSEEN)
-            steps = len(LIFTS) + 2
-            cell = (rows * BANDS + self._bands[said.indices]) * steps + np.searchsorted(LIFTS, lift) + 1
-            counts = np.bincount(cell, minlength=n * BANDS * steps).reshape(n, BANDS, steps)
-            place = np.repeat(np.arange(n), np.diff(into.indptr)) * BANDS + self._bands[into.indices]
-            there = np.bincount(place, minlength=n * BANDS).reshape(n, BANDS)
-            counts[:, :, 0] = there - counts.sum(axis=2)
-            out[first : first + n, 1:] = np.log1p(counts.reshape(n, -1))
-        return out
+        return Lexicon(table, frequency / frequency.sum(), self._bands)
 
 
 def _with_nothing(a: sp.csr_array) -> sp.csr_array:
     return sp.hstack([a, sp.csr_array(np.ones((a.shape[0], 1)))], format="csr")
 
 
-def _bags(texts: Iterable[set[str]]) -> sp.csr_array:
-    """A row a text, a column a feature, in an order that does not depend on Python's hashes."""
-    numbers: dict[str, int] = {}
+def _bags(texts: Iterable[str], numbers: dict[str, int]) -> sp.csr_array:
+    """A row a text, a column a feature, in an order that does not depend on Python's hashes.
+
+    `numbers`: the column of each feature; those it lacks are added.
+    """
     columns: list[int] = []
     ends = [0]
-    for found in texts:
-        columns += sorted(numbers.setdefault(feature, len(numbers)) for feature in sorted(found))
+    for text in texts:
+        columns += sorted(numbers.setdefault(feature, len(numbers)) for feature in sorted(features(text)))
         ends.append(len(columns))
     return sp.csr_array((np.ones(len(columns)), columns, ends), shape=(len(ends) - 1, max(len(numbers), 1)))

@@ -24,18 +24,28 @@ from core.quality.texts.foundfile import SEEN
 from core.quality.texts.kinds import KINDS
 from core.quality.texts.language import Told
 from core.quality.texts.rules import Rules
-from core.texts.records import Record
-from core.texts.rowfile import DataRow, rows_of
+from core.texts.records import ASSISTANT, USER, Record
+from core.texts.rowfile import rows_of
 
 _BY_ROW = [kind.name for kind in KINDS.values() if kind.by_row]
-LIKENESS, PAIRED = b"likeness", b"paired"
-"""Keys of the file's metadata: the threshold that `keys` were made for; what was found out about pairs."""
+LIKENESS = b"likeness"
+"""Key of the file's metadata: the threshold that `keys` were made for."""
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("content", pa.int64()),
     *(pa.field(name, pa.string()) for name in ("where", "kind", "severity", "message", "fields")),
 ]
 ALONE = pa.schema(_FIELDS)
 """Findings in one content alone; `content` is its place in `Rows.contents`."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """Files of an earlier check with the same CHECKS and rules of rows, see core.quality.texts.foundfile."""
+
+    findings: pa.Table
+    seen: pa.Table
+    learnt: bytes | None = None
+    """What it learnt of pairs, see core.quality.texts.paired."""
 
 
 class Rows:
@@ -69,17 +79,25 @@ class Rows:
             start += len(batch)
         return [row.record for row in rows_of(pa.Table.from_batches(some, self._table.schema))]
 
-    def all(self) -> list[DataRow]:
-        return list(rows_of(self._table))
+    def pairs(self) -> int:
+        """Rows with a source and a target, see Record.is_pair."""
+        turns: Any = self._table["turns"].combine_chunks()
+        starts = turns.offsets.to_numpy()[:-1][pc.list_value_length(turns).to_numpy() == 2]
+        role, content = (turns.values.field(name) for name in ("role", "content"))
+        blank = _is(pc.utf8_trim_whitespace(content), "")
+        pair = _is(role, USER)[starts] & _is(role, ASSISTANT)[starts + 1]
+        return int(np.count_nonzero(pair & ~blank[starts] & ~blank[starts + 1]))
 
-    def fingerprint(self, *more: bytes) -> str:
+    def fingerprint(self) -> str:
         """SHA-256 of what all rows say, by row id, whatever their split."""
         whole = hashlib.sha256(self.ids.tobytes())
-        for digest in self._table["hash"].to_pylist():
-            whole.update(str(digest).encode())
-        for each in more:
-            whole.update(each)
+        whole.update("".join(map(str, self._table["hash"].to_pylist())).encode())
         return whole.hexdigest()
+
+
+def _is(texts: Any, text: str) -> NDArray[np.bool_]:
+    same: Any = pc.equal(texts, pa.scalar(text))
+    return np.asarray(same.to_numpy(zero_copy_only=False))
 
 
 @dataclass(frozen=True)
@@ -92,12 +110,9 @@ class Seen:
     runs: Any
     """A pa.ListArray."""
 
-    def table(self, contents: pa.Array[Any], likeness: float, paired: str | None) -> pa.Table:
-        metadata = {LIKENESS: str(likeness).encode()}
-        if paired is not None:
-            metadata[PAIRED] = paired.encode()
+    def table(self, contents: pa.Array[Any], likeness: float) -> pa.Table:
         columns = [contents, self.languages, pa.array(self.whole), self.keys, self.runs]
-        return pa.table(columns, schema=SEEN.with_metadata(metadata))
+        return pa.table(columns, schema=SEEN.with_metadata({LIKENESS: str(likeness).encode()}))
 
     def told(self) -> tuple[list[list[Told]], NDArray[np.int64]]:
         """(what is told of contents, each different answer once; by content, which of them)."""
@@ -196,9 +211,11 @@ def said(fields: Mapping[str, Any]) -> str:
     return json.dumps(dict(fields), ensure_ascii=False)
 
 
-def alone_before(findings: pa.Table, contents: pa.Array[Any]) -> pa.Table:
+def alone_before(
+    findings: pa.Table, contents: pa.Array[Any], kinds: Sequence[str] = tuple(_BY_ROW)
+) -> pa.Table:
     """ALONE of the contents that an earlier check looked at, from the first row of each."""
-    some = findings.filter(pc.is_in(findings["kind"], pa.array(_BY_ROW)))
+    some = findings.filter(pc.is_in(findings["kind"], pa.array(kinds)))
     place: Any = pc.index_in(some["hash"].combine_chunks(), value_set=contents)
     known = place.is_valid()
     some, place = some.filter(known), place.drop_null().to_numpy().astype(np.int64)
@@ -208,10 +225,3 @@ def alone_before(findings: pa.Table, contents: pa.Array[Any]) -> pa.Table:
     one = pa.array(ids == least[place])
     columns = [pa.array(place), *(some[name] for name in ALONE.names[1:])]
     return pa.table(columns, schema=ALONE).filter(one)
-
-
-def paired_before(before: pa.Table | None, fingerprint: str) -> Mapping[str, Any] | None:
-    """What was found out about the pairs, where they are the very same."""
-    said = (before.schema.metadata or {}).get(PAIRED) if before is not None else None
-    found = json.loads(said) if said else {}
-    return found if found.get("of") == fingerprint else None

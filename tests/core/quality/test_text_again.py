@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.quality.texts import leakage
-from core.quality.texts.compared import Before
 from core.quality.texts.foundfile import packed
 from core.quality.texts.rules import Rules
 from core.quality.texts.run import Checked, check
+from core.quality.texts.seen import Before
 from core.texts.records import ASSISTANT, USER, Record, Turn
 from core.texts.rowfile import DataRow, table
 
@@ -77,7 +77,8 @@ def edited(rng: np.random.Generator, rows: list[DataRow], shape: str, next_id: i
 
 def stored(of: Checked) -> Before:
     """As the next job reads it from the files."""
-    return Before(*(pq.read_table(io.BytesIO(packed(each))) for each in (of.findings, of.seen)))
+    findings, seen = (pq.read_table(io.BytesIO(packed(each))) for each in (of.findings, of.seen))
+    return Before(findings, seen, of.learnt)
 
 
 @pytest.mark.parametrize("seed", range(6))
