@@ -7,6 +7,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import (
     ab,
+    alerts,
     auth,
     dataset_quality,
     datasets,
@@ -18,6 +19,7 @@ from api import (
     imports,
     labelling,
     models,
+    monitoring,
     overview,
     parameters,
     problems,
@@ -30,6 +32,7 @@ from api import (
     training,
     tunings,
     users,
+    webhooks,
 )
 
 routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
@@ -56,6 +59,9 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     models.router,
     duels.router,
     stages.router,
+    monitoring.router,
+    webhooks.router,
+    alerts.router,
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from core import i18n
+from core import i18n, logs
 from core.errors import VeritrainError
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         speak(request)
-        number = secrets.token_hex(4)
+        number = logs.request_id() or logs.new_id()
         log.error("%s %s [%s]", request.method, request.url.path, number, exc_info=error)
         detail = i18n.gettext(
             "Something went wrong on our side; nothing was changed by halves. Tell your administrator the number {id}."

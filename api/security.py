@@ -22,7 +22,7 @@ from api.html import not_found
 from core import addresses, auth, i18n
 from core.workbench import current
 
-OPEN = ("/health", "/sign-in", "/first-run", "/favicon.ico", "/favicon.png", "/robots.txt")
+OPEN = ("/health", "/metrics", "/sign-in", "/first-run", "/favicon.ico", "/favicon.png", "/robots.txt")
 OPEN_PREFIXES = (
     "/api/auth/",
     "/static/",

@@ -19,6 +19,7 @@ from core import auth
 from core.db.engine import next_ids
 from core.db.tables import model_registry, models
 from core.db.tables import registry_ledger as table
+from core.notices import outbox
 from core.workbench import Workbench
 
 STAGING, PRODUCTION, ARCHIVED = STAGES = ("staging", "production", "archived")
@@ -105,6 +106,10 @@ def append(
     }
     entry = Entry(**fields, hash=_hash(fields))
     connection.execute(table.insert().values(**asdict(entry)))
+    told = {
+        name: fields[name] for name in ("model_id", "version_id", "from_stage", "to_stage", "actor", "reason")
+    }
+    outbox.tell(connection, outbox.STAGE_CHANGED, told | {"ledger_entry": entry_id, "hash": entry.hash})
     return entry
 
 

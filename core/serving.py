@@ -25,7 +25,10 @@ from core import archives, audit, auth, images_io, registry
 from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
 from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
+from core.gateway.observed import Observed, Told, observe
 from core.i18n import gettext
+from core.monitoring import inputs
+from core.notices import outbox
 from core.registry import Version
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
 from core.settings import MIB
@@ -171,7 +174,7 @@ def sync(wb: Workbench) -> None:
     states = {int(key): json.loads(value) for key, value in seen.items()}
     with wb.db.read() as connection:
         rows = connection.execute(sa.select(table).where(table.c.desired == UP)).mappings().all()
-    changed = {}
+    changed, before = {}, {row["id"]: row for row in rows}
     for row in rows:
         state = states.get(row["id"], {"status": STARTING, "url": None, "detail": None})
         new = {name: state.get(name) for name in ("status", "url", "detail")}
@@ -186,6 +189,12 @@ def sync(wb: Workbench) -> None:
                     .where(table.c.id == deployment_id, table.c.desired == UP)
                     .values(**values, updated_at=datetime.now(UTC))
                 )
+                event = {UP: outbox.DEPLOYMENT_UP, FAILED: outbox.DEPLOYMENT_FAILED}.get(
+                    values["status"] or ""
+                )
+                if event is not None and values["status"] != before[deployment_id]["status"]:
+                    said = {"deployment_id": deployment_id, "version_id": before[deployment_id]["version_id"]}
+                    outbox.tell(connection, event, said | {"detail": values["detail"]})
 
         wb.db.write(work)
         _RECENT.pop(wb.db, None)
@@ -206,7 +215,24 @@ def predict(
 
 
 def ask(wb: Workbench, deployment: Deployment, files: Iterable[tuple[str, bytes]]) -> list[Prediction]:
-    """The same, of a deployment that is at hand."""
+    """The same, of a deployment that is at hand; whoever listens (core.gateway.observed) hears of it."""
+    at, began = datetime.now(UTC), time.perf_counter()
+    status = 500
+    told: tuple[Told, ...] = ()
+    try:
+        answers = _answers(wb, deployment, files)
+        status, told = 200, tuple(Told(each.label, each.confidence) for each in answers)
+        return answers
+    except VeritrainError as error:
+        status = error.status
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        version = deployment.version
+        observe(Observed(version.model_name, version.id, deployment.id, at, seconds, status, told))
+
+
+def _answers(wb: Workbench, deployment: Deployment, files: Iterable[tuple[str, bytes]]) -> list[Prediction]:
     if deployment.status != UP or not deployment.url:
         raise Conflict("This model is not ready yet; wait until its state is “up”.")
     answers: list[Prediction] = []
@@ -225,6 +251,7 @@ def ask(wb: Workbench, deployment: Deployment, files: Iterable[tuple[str, bytes]
             )
         if refusal is None:
             waiting[len(answers)] = data
+            inputs.offer(deployment.id, data)
         answers.append(Prediction(name, None, None, {}, refusal))
         if len(waiting) >= CHUNK or sum(map(len, waiting.values())) >= CHUNK_BYTES:
             send()

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import redis
 
+from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
 from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, SEEN_KEY, WANTED_KEY
 from core.settings import Settings
@@ -143,12 +144,12 @@ class Supervisor:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = Settings.from_env()
+    logs.setup(settings.log_format)
     die_with_parent()
     over = threading.Event()
     on_signals(over)
-    supervisor = Supervisor(Settings.from_env())
+    supervisor = Supervisor(settings)
     try:
         while not over.wait(ROUND_SECONDS):
             supervisor.turn()
