@@ -20,6 +20,7 @@ from api import (
     models,
     overview,
     parameters,
+    predict,
     problems,
     quality,
     quality_report,
@@ -32,7 +33,8 @@ from api import (
     users,
 )
 
-routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
+routers = (  # tried in this order, so those that programs ask with every request of theirs are first
+    predict.router,
     ab.router,
     auth.router,
     users.router,
