@@ -22,6 +22,7 @@ from api import (
     monitoring,
     overview,
     parameters,
+    predict,
     problems,
     quality,
     quality_report,
@@ -35,7 +36,8 @@ from api import (
     webhooks,
 )
 
-routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
+routers = (  # tried in this order, so those that programs ask with every request of theirs are first
+    predict.router,
     ab.router,
     auth.router,
     users.router,

@@ -26,6 +26,18 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     )
 
 
+def refusal(error: VeritrainError) -> JSONResponse:
+    """The problem document of a refusal; `Retry-After` where it says in how many seconds to come again."""
+    answer = problem(error.status, error.code, error.text(i18n.gettext))
+    if wait := retry_after(error):
+        answer.headers["Retry-After"] = wait
+    return answer
+
+
+def retry_after(error: VeritrainError) -> str | None:
+    return str(error.fields["seconds"]) if error.status in (429, 503) and "seconds" in error.fields else None
+
+
 def speak(request: Request) -> None:
     """Use the signed-in person's language, else the one the request asks for."""
     user = request.scope.get("state", {}).get("user")
@@ -37,7 +49,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(VeritrainError)
     async def refused(request: Request, error: VeritrainError) -> JSONResponse:
         speak(request)
-        return problem(error.status, error.code, error.text(i18n.gettext))
+        return refusal(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -69,6 +69,22 @@ class Settings:
     """Server for e-mails, smtp://user:password@host:port or smtps://…; "" = none."""
     mail_from: str
     """Sender of e-mails."""
+    predict_bytes: int
+    """Of one request for predictions."""
+    predict_images: int
+    """Of one request for predictions."""
+    predict_per_minute: int
+    """Requests for predictions that one key may send; 0 sets no limit."""
+    predict_hosts: tuple[str, ...]
+    """From which images may be fetched for a prediction, with the port where it is not the usual one."""
+    predict_seconds: int
+    """A model server may take for one batch."""
+    predict_sample: float
+    """Share of the requests for predictions that is logged, 0 to 1."""
+    batch_images: int
+    """Most images that are sent to a model server together."""
+    batch_wait: float
+    """Seconds that a batch waits for others while many ask at once."""
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -137,6 +153,14 @@ class Settings:
             local_webhooks=env.get("VERITRAIN_LOCAL_WEBHOOKS", "") == "1",
             smtp_url=_smtp(env),
             mail_from=env.get("VERITRAIN_MAIL_FROM", "veritrain@localhost"),
+            predict_bytes=number("VERITRAIN_PREDICT_MAX_MB", 64) * MIB,
+            predict_images=number("VERITRAIN_PREDICT_MAX_IMAGES", 1_000),
+            predict_per_minute=number("VERITRAIN_PREDICT_PER_MINUTE", 6_000, low=0),
+            predict_hosts=tuple(filter(None, env.get("VERITRAIN_PREDICT_HOSTS", "").lower().split(","))),
+            predict_seconds=number("VERITRAIN_PREDICT_SECONDS", 60),
+            predict_sample=min(number("VERITRAIN_PREDICT_SAMPLE_PERCENT", 1, low=0), 100) / 100,
+            batch_images=number("VERITRAIN_BATCH_IMAGES", 32),
+            batch_wait=number("VERITRAIN_BATCH_WAIT_MS", 5, low=0) / 1000,
         )
 
 
