@@ -5,7 +5,6 @@ Run: python -m uvicorn app:app --host 127.0.0.1 --port 8501   (`make run` does i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,14 +21,15 @@ import api.app
 import api.auth
 import api.mlflow_proxy
 import api.optuna_dashboard
+import api.requests
 import api.security
-from core import collector, i18n, workbench
+from core import collector, i18n, logs, metrics, workbench
+from core.gateway import observed
+from core.monitoring.observing import Observer
 from core.settings import Settings
 from pages.shell.errors import report
 
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-for noisy in ("httpx", "alembic.runtime.migration", "uvicorn.access"):
-    logging.getLogger(noisy).setLevel(logging.WARNING)
+logs.setup(Settings.from_env().log_format)
 
 THREADS = 64
 """Threads for routes that wait for the database; the default 40 would let one slow upload page hold many."""
@@ -41,9 +41,14 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     wb = workbench.Workbench.open(Settings.from_env())
     workbench.set_current(wb)
     collecting = collector.start(wb)
+    observer = Observer(wb)
+    observer.start()
+    observed.listeners.append(metrics.hear)
     try:
         yield {}
     finally:
+        observed.listeners.remove(metrics.hear)
+        observer.stop()
         collecting.stop()
         await api.mlflow_proxy.close()
         workbench.set_current(None)
@@ -66,11 +71,12 @@ app = st.App(
     lifespan=lifespan,
     routes=[
         Route("/health", health),
+        Route(api.requests.PATH, api.requests.exposition),
         Mount("/api", app=api.app.create()),
         *api.auth.pages,
         *api.mlflow_proxy.routes,
         *api.optuna_dashboard.routes,
     ],
-    middleware=[Middleware(api.security.Security)],
+    middleware=[Middleware(api.requests.Requests), Middleware(api.security.Security)],
     on_script_error=report,
 )

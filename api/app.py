@@ -7,6 +7,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import (
     ab,
+    alerts,
     auth,
     dataset_quality,
     datasets,
@@ -18,8 +19,10 @@ from api import (
     imports,
     labelling,
     models,
+    monitoring,
     overview,
     parameters,
+    predict,
     problems,
     quality,
     quality_report,
@@ -30,9 +33,11 @@ from api import (
     training,
     tunings,
     users,
+    webhooks,
 )
 
-routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
+routers = (  # tried in this order, so those that programs ask with every request of theirs are first
+    predict.router,
     ab.router,
     auth.router,
     users.router,
@@ -56,6 +61,9 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     models.router,
     duels.router,
     stages.router,
+    monitoring.router,
+    webhooks.router,
+    alerts.router,
 )
 
 

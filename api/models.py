@@ -1,26 +1,20 @@
-"""Model versions, deployments and predictions."""
+"""Model versions and deployments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import File, UploadFile
+from fastapi import Query
 from pydantic import BaseModel
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import production, registry, serving
-from core.errors import TooLarge
+from core import registry, serving
 from core.registry import Version
-from core.serving import Deployment, Prediction
-from core.settings import MIB
+from core.serving import Deployment
 
 router = Router(tags=["models"])
-
-PREDICT_BYTES = 512 * MIB
-"""What one prediction may send; an archive among it is read as a whole."""
 
 
 class VersionOut(BaseModel):
@@ -45,23 +39,9 @@ class DeploymentOut(BaseModel):
     version_id: int
     desired: str
     status: str
+    replicas: int
     detail: str | None
     created_at: datetime
-
-
-class PredictionOut(BaseModel):
-    name: str
-    label: str | None
-    confidence: float | None
-    probabilities: dict[str, float]
-    error: str | None
-
-
-class AnswersOut(BaseModel):
-    model: str
-    version: int
-    """That answered."""
-    predictions: list[PredictionOut]
 
 
 def _version(version: Version) -> VersionOut:
@@ -74,6 +54,7 @@ def _deployment(deployment: Deployment) -> DeploymentOut:
         version_id=deployment.version.id,
         desired=deployment.desired,
         status=deployment.status,
+        replicas=deployment.replicas,
         detail=deployment.detail,
         created_at=deployment.created_at,
     )
@@ -90,8 +71,14 @@ def version(wb: Bench, _user: Viewer, version_id: Id) -> VersionOut:
 
 
 @router.post("/models/{version_id}/deploy", status_code=201, summary="Serve a version")
-def deploy(wb: Bench, user: Trainer, version_id: Id) -> DeploymentOut:
-    return _deployment(serving.deploy(wb, user, version_id))
+def deploy(
+    wb: Bench,
+    user: Trainer,
+    version_id: Id,
+    replicas: Annotated[int | None, Query(ge=1, le=serving.MAX_REPLICAS)] = None,
+) -> DeploymentOut:
+    """By one server, or so many; asked again with another number, servers are added or ended."""
+    return _deployment(serving.deploy(wb, user, version_id, replicas))
 
 
 @router.get("/deployments", summary="What is served")
@@ -102,35 +89,3 @@ def deployments(wb: Bench, _user: Viewer, theme: int | None = None) -> list[Depl
 @router.delete("/deployments/{deployment_id}", summary="Stop serving")
 def stop(wb: Bench, user: Trainer, deployment_id: Id) -> DeploymentOut:
     return _deployment(serving.stop(wb, user, deployment_id))
-
-
-@router.post("/deployments/{deployment_id}/predict", summary="Labels for images")
-def predict(
-    wb: Bench, user: Viewer, deployment_id: Id, files: Annotated[list[UploadFile], File()]
-) -> list[PredictionOut]:
-    """Image files or archives of them, as multipart `files`."""
-    return _predictions(serving.predict(wb, user, deployment_id, _named(files)))
-
-
-@router.post("/predict/{model}", summary="Labels for images by the version in production")
-def predict_in_production(
-    wb: Bench, user: Viewer, model: str, files: Annotated[list[UploadFile], File()]
-) -> AnswersOut:
-    """As above; a version that was just promoted takes over once its server is up."""
-    found = production.predict(wb, user, model, _named(files))
-    return AnswersOut(model=model, version=found.version.version, predictions=_predictions(found.predictions))
-
-
-def _named(files: list[UploadFile]) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each. Raises TooLarge."""
-    total = sum(file.size or 0 for file in files)
-    if total > PREDICT_BYTES:
-        raise TooLarge(
-            "That is more than {limit} MB of images at once; send them in parts.", limit=PREDICT_BYTES // MIB
-        )
-    # Parts lie on disk; each is read when it is its turn.
-    return ((file.filename or "file", file.file.read()) for file in files)
-
-
-def _predictions(found: Sequence[Prediction]) -> list[PredictionOut]:
-    return [PredictionOut.model_validate(each, from_attributes=True) for each in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from core import i18n
+from core import i18n, logs
 from core.errors import VeritrainError
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,18 @@ def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
     )
 
 
+def refusal(error: VeritrainError) -> JSONResponse:
+    """The problem document of a refusal; `Retry-After` where it says in how many seconds to come again."""
+    answer = problem(error.status, error.code, error.text(i18n.gettext))
+    if wait := retry_after(error):
+        answer.headers["Retry-After"] = wait
+    return answer
+
+
+def retry_after(error: VeritrainError) -> str | None:
+    return str(error.fields["seconds"]) if error.status in (429, 503) and "seconds" in error.fields else None
+
+
 def speak(request: Request) -> None:
     """Use the signed-in person's language, else the one the request asks for."""
     user = request.scope.get("state", {}).get("user")
@@ -38,7 +49,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(VeritrainError)
     async def refused(request: Request, error: VeritrainError) -> JSONResponse:
         speak(request)
-        return problem(error.status, error.code, error.text(i18n.gettext))
+        return refusal(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -63,7 +74,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         speak(request)
-        number = secrets.token_hex(4)
+        number = logs.request_id() or logs.new_id()
         log.error("%s %s [%s]", request.method, request.url.path, number, exc_info=error)
         detail = i18n.gettext(
             "Something went wrong on our side; nothing was changed by halves. Tell your administrator the number {id}."

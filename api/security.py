@@ -22,7 +22,7 @@ from api.html import not_found
 from core import addresses, auth, i18n
 from core.workbench import current
 
-OPEN = ("/health", "/sign-in", "/first-run", "/favicon.ico", "/favicon.png", "/robots.txt")
+OPEN = ("/health", "/metrics", "/sign-in", "/first-run", "/favicon.ico", "/favicon.png", "/robots.txt")
 OPEN_PREFIXES = (
     "/api/auth/",
     "/static/",
@@ -31,9 +31,10 @@ OPEN_PREFIXES = (
     "/_stcore/script-health-check",
 )
 STREAMLIT_PREFIXES = ("/_stcore/", "/media/", "/component/", "/_component/", "/app/static/")
-CACHED_PREFIX = "/api/thumbs/"
+THUMBS = "/api/thumbs/"
+CACHED_PREFIXES = (THUMBS, "/api/predict/")
 CACHE_SECONDS = 2.0
-"""How long a session check serves thumbnails, which come by the hundred; everything else asks each time."""
+"""How long a session check serves thumbnails and predictions, which come by the hundred; all else asks each time."""
 CACHE_SIZE = 1_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -109,7 +110,7 @@ class Security:
     async def _user(self, token: str | None, path: str) -> auth.User | None:
         if token is None:
             return None
-        cached = path.startswith(CACHED_PREFIX)
+        cached = path.startswith(CACHED_PREFIXES)
         if cached and (hit := self._seen.get(token)) and hit[0] > time.monotonic():
             return hit[1]
         user = await to_thread.run_sync(auth.user_of, current(), token)
@@ -170,5 +171,5 @@ def _harden(headers: MutableHeaders, path: str) -> None:
     headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     # MLflow's and the API documentation's pages bring their own scripts; they stay same-origin as well.
     headers.setdefault("Content-Security-Policy", CSP)
-    if path.startswith("/api/") and not path.startswith((CACHED_PREFIX, "/api/images/")):
+    if path.startswith("/api/") and not path.startswith((THUMBS, "/api/images/")):
         headers.setdefault("Cache-Control", "no-store")

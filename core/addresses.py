@@ -33,11 +33,13 @@ SCREENS = (
     Screen("queue", "queue.py"),
     Screen("history", "history.py"),
     Screen("models", "models.py"),
+    Screen("monitoring", "monitoring.py", in_menu=False),
     Screen("predict", "predict.py"),
     Screen("ab", "ab.py"),
     Screen("abtest", "abtest.py", in_menu=False),
     Screen("duel", "duel.py", in_menu=False),
     Screen("users", "users.py", role="admin"),
+    Screen("webhooks", "webhooks.py", role="admin", in_menu=False),
     Screen("account", "account.py", in_menu=False),
 )
 

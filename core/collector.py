@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -22,12 +23,15 @@ import sqlalchemy as sa
 
 from core import events, ledger, registry, runs, serving, suggestion_jobs
 from core.ab import trials
+from core.alerts import alerts
 from core.aliases import Aliases
 from core.datasets import check_jobs as text_checks
 from core.datasets import split_jobs as text_splits
 from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, run_events, run_metrics, training_checkpoints
 from core.events import ENDED, Event, Status, Type
+from core.monitoring import minutes
+from core.notices import delivery, outbox
 from core.quality import check_jobs
 from core.run_watch import Row, RunWatch, rows_where, unfinished
 from core.tuning import tunings
@@ -43,7 +47,9 @@ READ_COUNT = 5_000
 WATCH_SECONDS = 2.0
 """How often runs and deployments are looked after."""
 GUARD_SECONDS = 60.0
-"""How often the guardrails of running A/B tests are looked at."""
+"""How often the guardrails of running A/B tests are looked at, and old counts of requests are thinned."""
+ALERT_SECONDS = 15.0
+"""How often the rules of alerts are looked at."""
 _HEAD = re.compile(rb'\{"run_id":\d+,"number":(\d+),')
 LEASE_KEY, LEASE_MS = "veritrain:collector", 10_000
 KEPT_TYPES = frozenset(Type) - {Type.PROGRESS, Type.METRIC, Type.HEARTBEAT}
@@ -70,6 +76,7 @@ class Collector:
         self._aliases = Aliases(wb)
         self._asides: dict[str, threading.Thread] = {}
         self._guarded = 0.0
+        self._alerted = 0.0
 
     def stop(self) -> None:
         self._over.set()
@@ -119,11 +126,16 @@ class Collector:
             serving.sync(self.wb)
             self._aside("ledger's head", lambda: ledger.keep_head(self.wb))
             self._aside("aliases", self._aliases.turn)
+            self._aside("notices", lambda: delivery.turn(self.wb))
+        if time.monotonic() - self._alerted >= ALERT_SECONDS:
+            self._alerted = time.monotonic()
+            self._aside("alerts", lambda: alerts.turn(self.wb))
         if time.monotonic() - self._guarded >= GUARD_SECONDS:
             self._guarded = time.monotonic()
             self._aside("guardrails", self._watch_tests)
+            self._aside("thinning", self._thin)
 
-    def _aside(self, name: str, work: Callable[[], None]) -> None:
+    def _aside(self, name: str, work: Callable[[], object]) -> None:
         """Do what may take seconds beside the collecting, never twice at once."""
 
         def logged() -> None:
@@ -142,6 +154,11 @@ class Collector:
             from core.tuning import conductor  # brings Optuna, which an app without tunings need not hold
 
             conductor.turn(self.wb)
+
+    def _thin(self) -> None:
+        """Old counts of requests become fewer rows, and old notices go."""
+        minutes.thin(self.wb, datetime.now(UTC))
+        delivery.forget(self.wb)
 
     def _watch_tests(self) -> None:
         """Stop A/B tests that break a guardrail; the sums may take a second."""
@@ -315,6 +332,7 @@ def _write_events(connection: sa.Connection, wb: Workbench, row: Row, ordered: l
                 version_id = registry.record(connection, wb.files, row, payload)
                 if version_id is not None:
                     suggestion_jobs.follow(connection, row, version_id)
+                    _tell_of_version(connection, row, version_id, payload)
         elif current and event.type is Type.STATUS:
             changes["status"] = payload["status"]
             if payload["status"] == Status.RUNNING and row["started_at"] is None:
@@ -349,3 +367,11 @@ def _write_events(connection: sa.Connection, wb: Workbench, row: Row, ordered: l
         ],
     )
     connection.execute(finetuning_jobs.update().where(finetuning_jobs.c.id == run_id).values(**changes))
+    if row["kind"] == runs.KIND and changes.get("status", row["status"]) != row["status"]:
+        outbox.tell_of_run(connection, run_id, row["theme_id"], changes["status"])
+
+
+def _tell_of_version(connection: sa.Connection, row: Row, version_id: int, result: dict[str, Any]) -> None:
+    said = {"version_id": version_id, "run_id": row["id"], "theme_id": row["theme_id"]}
+    model = {"model": result["model"]["name"], "version": result["model"]["version"]}
+    outbox.tell(connection, outbox.VERSION_REGISTERED, said | model | {"metrics": result["metrics"]})

@@ -102,6 +102,9 @@ class Seen:
     phash: str
     look: bytes
     measures: Measures
+    width: int
+    height: int
+    """Pixels, EXIF orientation applied."""
 
 
 def look_again(data: bytes, limits: Limits, name: str = "file") -> Seen:
@@ -109,7 +112,7 @@ def look_again(data: bytes, limits: Limits, name: str = "file") -> Seen:
     image = opened(data, limits, name)
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
         decoded = _decode(image, name, thumbnails=False)
-    return Seen(decoded.phash, decoded.look, decoded.measures)
+    return Seen(decoded.phash, decoded.look, decoded.measures, decoded.width, decoded.height)
 
 
 def opened(data: bytes, limits: Limits, name: str = "file") -> Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from core import auth
 from core.db.engine import next_ids
 from core.db.tables import model_registry, models
 from core.db.tables import registry_ledger as table
+from core.notices import outbox
 from core.workbench import Workbench
 
 STAGING, PRODUCTION, ARCHIVED = STAGES = ("staging", "production", "archived")
@@ -26,6 +28,7 @@ FIRST = "0" * 64
 """What stands as the hash before the first entry."""
 HEAD = "ledger/head.json"
 """Key in the file store of the newest entry's id and hash."""
+_decided = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,18 @@ def append(
     }
     entry = Entry(**fields, hash=_hash(fields))
     connection.execute(table.insert().values(**asdict(entry)))
+    told = {
+        name: fields[name] for name in ("model_id", "version_id", "from_stage", "to_stage", "actor", "reason")
+    }
+    outbox.tell(connection, outbox.STAGE_CHANGED, told | {"ledger_entry": entry_id, "hash": entry.hash})
+    global _decided
+    _decided = time.monotonic()
     return entry
+
+
+def decided() -> float:
+    """When this process last wrote a decision (`time.monotonic`); it is committed a moment later."""
+    return _decided
 
 
 def entries(wb: Workbench, model_id: int | None = None, version_id: int | None = None) -> list[Entry]:

@@ -126,6 +126,19 @@ class Child:
             assert self.process is not None
             self.process.send_signal(how)
 
+    def ask_all_to_stop(self) -> None:
+        """As `ask_to_stop`, and whatever it has started."""
+        for pid in self.left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def left(self) -> list[int]:
+        """What still runs of it and what it has started; it may have ended itself."""
+        if self.process is None:
+            return []
+        self.process.poll()  # an ended one is a process no more
+        return session(self.process.pid)
+
     def end(self) -> None:
         """Kill it with all it started; `watch` starts it again."""
         if self.process is not None and self.running:
@@ -158,10 +171,19 @@ class Child:
 
 def kill_session(leader: int) -> None:
     """Kill every process of the session that `leader` began: its children and theirs, orphans included."""
-    for pid in psutil.pids():
+    for pid in session(leader):
         with contextlib.suppress(OSError):
-            if os.getsid(pid) == leader:
-                os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+
+
+def session(leader: int) -> list[int]:
+    """The processes of the session that `leader` began, orphans included, those that have ended left out."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(pid) == leader and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
 
 
 def kill_marked(mark: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,11 +11,16 @@ import sqlalchemy as sa
 
 from core import auth, gate, ledger, registry, serving, stages
 from core.db.tables import models, themes
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, NotFound, Unavailable
 from core.ledger import Entry
 from core.registry import Version
 from core.serving import Deployment, Prediction
 from core.workbench import Workbench
+
+SETTLED_SECONDS = 1.0
+"""After a decision of this process nothing is remembered for so long; by then it is committed."""
+_looking = threading.Lock()
+"""When what was remembered is too old, one of those who ask looks and the others wait for it."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,27 @@ def answering(wb: Workbench, model_name: str) -> Deployment:
     """The server that answers for a model.
 
     A version that has just been put into production takes over once it is up; until then the one before it goes on.
-    Raises NotFound for an unknown model, Conflict where none of its versions is in production or none is up.
+    What this process decides shows at once, what another replica of the app does within the second.
+    Raises NotFound for an unknown model, Conflict where none of its versions is in production or none is served,
+    Unavailable where its server is not up at the moment.
     """
+    with _looking:
+        found = at_hand(wb, model_name)
+        if found is None:
+            memory, began = serving.memory(wb), time.monotonic()
+            found = _look(wb, model_name)
+            memory[model_name] = (began, found)
+    return found
+
+
+def at_hand(wb: Workbench, model_name: str) -> Deployment | None:
+    """The same as far as it is remembered, without asking the database."""
+    at, found = serving.memory(wb).get(model_name, (0.0, None))
+    fresh = time.monotonic() - at <= serving.RECENT_SECONDS and at > ledger.decided() + SETTLED_SECONDS
+    return found if fresh else None
+
+
+def _look(wb: Workbench, model_name: str) -> Deployment:
     with wb.db.read() as connection:
         found = connection.execute(
             sa.select(models.c.id)
@@ -50,10 +76,21 @@ def answering(wb: Workbench, model_name: str) -> Deployment:
         before = ledger.before(connection, found)
     if now is None:
         raise Conflict("No version of “{name}” is in production; promote one under Models.", name=model_name)
-    for version_id in (now.id, before):
-        deployment = serving.recent(wb, version_id) if version_id is not None else None
-        if deployment is not None and deployment.status == serving.UP:
+    served = [
+        deployment
+        for version_id in (now.id, before)
+        if version_id is not None and (deployment := serving.recent(wb, version_id)) is not None
+    ]
+    for deployment in served:
+        if deployment.status == serving.UP:
             return deployment
+    if served:
+        raise Unavailable(
+            "The server for version {n} of “{name}” is not up at the moment; try again in {seconds} s.",
+            n=served[0].version.version,
+            name=model_name,
+            seconds=1,
+        )
     raise Conflict(
         "Version {n} of “{name}” is in production, but no server for it is up; deploy it under Models.",
         n=now.version,

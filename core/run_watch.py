@@ -14,6 +14,7 @@ from core import audit, events, queue, runs
 from core.db.tables import audit_log, finetuning_jobs, run_events
 from core.errors import VeritrainError
 from core.events import ENDED, Status, Type
+from core.notices import outbox
 from core.spec import job_spec
 from core.workbench import Workbench
 
@@ -127,6 +128,8 @@ class RunWatch:
                 "id": "",
             }
             _end(connection, run_id, status=Status.FAILED.value, error=error)
+            if row["kind"] == runs.KIND:
+                outbox.tell_of_run(connection, run_id, row["theme_id"], Status.FAILED.value)
             return False
 
         if self.wb.db.write(work):

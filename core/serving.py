@@ -6,40 +6,39 @@ and writes back what it sees. Predictions go over HTTP to MLflow's model server 
 
 from __future__ import annotations
 
-import base64
-import io
+import asyncio
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import httpx
 import redis
 import sqlalchemy as sa
+from anyio import to_thread
 
-from core import archives, audit, auth, images_io, registry
+from core import audit, auth, registry
 from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
-from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
-from core.i18n import gettext
+from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
+from core.gateway import lanes
+from core.gateway.images import Given, Part, Prediction, parts
+from core.gateway.lanes import Lane, Row
+from core.gateway.observed import Observed, Told, observe
+from core.monitoring import inputs
+from core.notices import outbox
 from core.registry import Version
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
-from core.settings import MIB
 from core.workbench import Workbench
 
-CHUNK, CHUNK_BYTES = 32, 32 * MIB
-"""Images, and bytes of them, sent to the model server in one request."""
-PREDICT_SECONDS = 120.0
-MAX_IMAGES = 1_000
-"""Images of one prediction; the answers are held in memory."""
-IDLE_SECONDS = 2.0
-"""How long a connection to a model server is kept unused; the server itself ends one after five seconds."""
+MAX_REPLICAS = 8
 RECENT_SECONDS = 1.0
-_RECENT: WeakKeyDictionary[Database, dict[int, tuple[float, Deployment | None]]] = WeakKeyDictionary()
+_RECENT: WeakKeyDictionary[Database, dict[int | str, tuple[float, Deployment | None]]] = WeakKeyDictionary()
+_LANES: WeakKeyDictionary[Database, dict[int, Lane]] = WeakKeyDictionary()
 DOWN, UP, STARTING, RESTARTING, FAILED = "down", "up", "starting", "restarting", "failed"
 
 
@@ -51,7 +50,10 @@ class Deployment:
     """up | down"""
     status: str
     """starting | up | restarting | failed | down"""
+    replicas: int
+    """How many servers should run."""
     url: str | None
+    """Where those that are up answer, with a space between."""
     detail: str | None
     """Why it is not up, from the server's log."""
     created_by: int
@@ -59,29 +61,32 @@ class Deployment:
     updated_at: datetime
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image; `error` says why there is none."""
+def deploy(wb: Workbench, actor: auth.User, version_id: int, replicas: int | None = None) -> Deployment:
+    """Ask for a version to be served by so many servers, one unless said.
 
-    name: str
-    label: str | None
-    confidence: float | None
-    probabilities: dict[str, float]
-    error: str | None = None
-
-
-def deploy(wb: Workbench, actor: auth.User, version_id: int) -> Deployment:
-    """Ask for a version to be served; one that is served already is returned as it is."""
+    One that is served already is returned, with the new number where one is given. Raises InvalidInput, NotFound.
+    """
     auth.require(actor, auth.TRAINER)
     version = registry.get(wb, version_id)
+    if replicas is not None and not 1 <= replicas <= MAX_REPLICAS:
+        raise InvalidInput("A version is served by 1 to {limit} servers.", limit=MAX_REPLICAS)
 
     def work(connection: sa.Connection) -> int:
-        same = connection.execute(
-            sa.select(table.c.id).where(table.c.version_id == version_id, table.c.desired == UP)
-        ).scalar()
-        if same is not None:
-            return int(same)
         now = datetime.now(UTC)
+        same = connection.execute(
+            sa.select(table.c.id, table.c.replicas).where(
+                table.c.version_id == version_id, table.c.desired == UP
+            )
+        ).first()
+        if same is not None:
+            if replicas not in (None, same.replicas):
+                connection.execute(
+                    table.update().where(table.c.id == same.id).values(replicas=replicas, updated_at=now)
+                )
+                audit.record(
+                    connection, actor, "deployment.scale", f"deployment {same.id}", {"replicas": replicas}
+                )
+            return int(same.id)
         [deployment_id] = next_ids(connection, "deployments_id_seq", 1)
         connection.execute(
             table.insert().values(
@@ -89,6 +94,7 @@ def deploy(wb: Workbench, actor: auth.User, version_id: int) -> Deployment:
                 version_id=version_id,
                 desired=UP,
                 status=STARTING,
+                replicas=replicas or 1,
                 created_by=actor.id,
                 created_at=now,
                 updated_at=now,
@@ -120,6 +126,7 @@ def stop(wb: Workbench, actor: auth.User, deployment_id: int) -> Deployment:
 
     wb.db.write(work)
     _RECENT.pop(wb.db, None)
+    _LANES.get(wb.db, {}).pop(deployment_id, None)  # what is under way is answered
     _publish(wb)
     return get(wb, deployment_id)
 
@@ -149,12 +156,20 @@ def recent(wb: Workbench, version_id: int) -> Deployment | None:
 
     What this process changes shows at once; a change by another replica within the second.
     """
-    kept = _RECENT.setdefault(wb.db, {})
+    kept = memory(wb)
     found = kept.get(version_id)
     if found is None or time.monotonic() - found[0] > RECENT_SECONDS:
         found = (time.monotonic(), _of_version(wb, version_id))
         kept[version_id] = found
     return found[1]
+
+
+def memory(wb: Workbench) -> dict[int | str, tuple[float, Deployment | None]]:
+    """What this process remembers of deployments, and since when; thrown away whole when it changes one.
+
+    What is read after this call may be put there: if something changed meanwhile, the memory is another one.
+    """
+    return _RECENT.setdefault(wb.db, {})
 
 
 def _of_version(wb: Workbench, version_id: int) -> Deployment | None:
@@ -171,7 +186,7 @@ def sync(wb: Workbench) -> None:
     states = {int(key): json.loads(value) for key, value in seen.items()}
     with wb.db.read() as connection:
         rows = connection.execute(sa.select(table).where(table.c.desired == UP)).mappings().all()
-    changed = {}
+    changed, before = {}, {row["id"]: row for row in rows}
     for row in rows:
         state = states.get(row["id"], {"status": STARTING, "url": None, "detail": None})
         new = {name: state.get(name) for name in ("status", "url", "detail")}
@@ -186,6 +201,12 @@ def sync(wb: Workbench) -> None:
                     .where(table.c.id == deployment_id, table.c.desired == UP)
                     .values(**values, updated_at=datetime.now(UTC))
                 )
+                event = {UP: outbox.DEPLOYMENT_UP, FAILED: outbox.DEPLOYMENT_FAILED}.get(
+                    values["status"] or ""
+                )
+                if event is not None and values["status"] != before[deployment_id]["status"]:
+                    said = {"deployment_id": deployment_id, "version_id": before[deployment_id]["version_id"]}
+                    outbox.tell(connection, event, said | {"detail": values["detail"]})
 
         wb.db.write(work)
         _RECENT.pop(wb.db, None)
@@ -205,104 +226,88 @@ def predict(
     return ask(wb, get(wb, deployment_id), files)
 
 
-def ask(wb: Workbench, deployment: Deployment, files: Iterable[tuple[str, bytes]]) -> list[Prediction]:
-    """The same, of a deployment that is at hand."""
-    if deployment.status != UP or not deployment.url:
-        raise Conflict("This model is not ready yet; wait until its state is “up”.")
+def ask(wb: Workbench, deployment: Deployment, files: Iterable[Given]) -> list[Prediction]:
+    """The same, of a deployment that is at hand; whoever listens (core.gateway.observed) hears of it."""
+    at, began = datetime.now(UTC), time.perf_counter()
+    status = 500
+    told: tuple[Told, ...] = ()
+    try:
+        answers = _answers(wb, deployment, files)
+        status, told = 200, tuple(each.told for each in answers)
+        return answers
+    except VeritrainError as error:
+        status = error.status
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        version = deployment.version
+        observe(Observed(version.model_name, version.id, deployment.id, at, seconds, status, told))
+
+
+def _answers(wb: Workbench, deployment: Deployment, files: Iterable[Given]) -> list[Prediction]:
     answers: list[Prediction] = []
-    waiting: dict[int, bytes] = {}
-
-    def send() -> None:
-        rows = _ask(str(deployment.url), list(waiting.values()))
-        for index, row in zip(waiting, rows, strict=True):
-            answers[index] = _answer(answers[index].name, row, deployment.version.labels)
-        waiting.clear()
-
-    for name, data, refusal in _images(wb, files):
-        if len(answers) >= MAX_IMAGES:
-            raise InvalidInput(
-                "Predict at most {limit} images at once; send the rest after.", limit=MAX_IMAGES
-            )
-        if refusal is None:
-            waiting[len(answers)] = data
-        answers.append(Prediction(name, None, None, {}, refusal))
-        if len(waiting) >= CHUNK or sum(map(len, waiting.values())) >= CHUNK_BYTES:
-            send()
-    if waiting:
-        send()
+    for part in parts(wb.settings, files):
+        future = _sent(wb, deployment, part)
+        try:
+            rows = future.result(wb.settings.predict_seconds)
+        except TimeoutError:
+            future.cancel()
+            raise lanes.too_slow(wb.settings.predict_seconds) from None
+        answers += part.answers(rows, deployment.version.labels)
     return answers
 
 
-@cache
-def _client() -> httpx.Client:
-    """One for the process: making one costs 20 ms, and its connections to the model servers stay open."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-    return httpx.Client(timeout=PREDICT_SECONDS, trust_env=False, limits=limits)
+async def ask_async(
+    wb: Workbench,
+    deployment: Deployment,
+    files: Iterable[Given],
+    *,
+    small: bool = False,
+    sampled: bool = False,
+) -> list[Prediction]:
+    """The same without a thread that waits.
+
+    `small` files are looked at here, others in a thread. With `sampled`, the answers say how bright the images are.
+    """
+    answers: list[Prediction] = []
+    taken = parts(wb.settings, files)
+    while part := next(taken, None) if small else await to_thread.run_sync(next, taken, None):
+        try:
+            async with asyncio.timeout(wb.settings.predict_seconds):
+                rows = await asyncio.wrap_future(_sent(wb, deployment, part))
+        except TimeoutError:
+            raise lanes.too_slow(wb.settings.predict_seconds) from None
+        read = partial(part.answers, rows, deployment.version.labels, sampled=sampled)
+        decodes = sampled or any(row.get("error") for row in rows)
+        answers += await to_thread.run_sync(read) if decodes else read()
+    return answers
 
 
-def _ask(url: str, batch: list[bytes]) -> list[dict[str, Any]]:
-    body = {
-        "dataframe_split": {
-            "columns": ["image"],
-            "data": [[base64.b64encode(data).decode()] for data in batch],
-        }
-    }
-    try:
-        answer = _client().post(f"{url}/invocations", json=body)
-    except httpx.HTTPError as error:
-        raise Unavailable(
-            "The model server does not answer; it is restarted by itself. Try again."
-        ) from error
-    if answer.status_code != 200:
-        raise Unavailable(
-            "The model server refused the request ({status}); look at its state under Models.",
-            status=answer.status_code,
-        )
-    rows: list[dict[str, Any]] = answer.json()["predictions"]
-    return rows
-
-
-def _answer(name: str, row: Mapping[str, Any], labels: tuple[str, ...]) -> Prediction:
-    if row.get("error"):
-        return Prediction(name, None, None, {}, str(row["error"]))
-    return Prediction(
-        name,
-        row["label"],
-        float(row["confidence"]),
-        {label: float(p) for label, p in zip(labels, row["probabilities"], strict=True)},
-    )
-
-
-def _images(wb: Workbench, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, str | None]]:
-    """(name, bytes, why it is refused) of each image, archives opened."""
-    limits = archives.Limits.of(wb.settings)
-    for name, data in files:
-        if archives.kind_of(data[:512]) is None:
-            yield name, data, _refusal(wb, name, data)
-            continue
-        for member in archives.members(io.BytesIO(data), name, len(data), limits):
-            if isinstance(member, archives.Refusal):
-                yield member.name, b"", member.reason
-            else:
-                yield member.name, member.data, _refusal(wb, member.name, member.data)
-
-
-def _refusal(wb: Workbench, name: str, data: bytes) -> str | None:
-    try:
-        images_io.check(data, images_io.Limits.of(wb.settings), name)
-    except VeritrainError as error:
-        return error.text(gettext)
-    return None
+def _sent(wb: Workbench, deployment: Deployment, part: Part) -> Future[list[Row]]:
+    if deployment.status != UP or not deployment.url:
+        raise Conflict("This model is not ready yet; wait until its state is “up”.")
+    kept = _LANES.setdefault(wb.db, {})
+    lane = kept.get(deployment.id)
+    if lane is None:
+        own = wb.settings
+        options = lanes.Options(own.batch_images, own.batch_wait, own.predict_seconds)
+        lane = kept.setdefault(deployment.id, Lane(options))
+    for data in part.readable:
+        inputs.offer(deployment.id, data)
+    return lane.submit(deployment.url.split(), part.readable)
 
 
 def _publish(wb: Workbench) -> None:
     """Write to the broker what should be served; when it is away the next round does it."""
     with wb.db.read() as connection:
-        ids = dict(
-            connection.execute(sa.select(table.c.id, table.c.version_id).where(table.c.desired == UP)).all()
-        )
-    versions = registry.by_id(wb, set(ids.values())) if ids else {}
-    wanted: Any = {str(i): json.dumps({"uri": versions[v].uri}) for i, v in ids.items()}
+        rows = connection.execute(
+            sa.select(table.c.id, table.c.version_id, table.c.replicas).where(table.c.desired == UP)
+        ).all()
+    versions = registry.by_id(wb, {row.version_id for row in rows}) if rows else {}
+    wanted: Any = {
+        str(row.id): json.dumps({"uri": versions[row.version_id].uri, "replicas": row.replicas})
+        for row in rows
+    }
     try:
         present: Any = wb.broker.hkeys(WANTED_KEY)
         pipe = wb.broker.pipeline()
@@ -321,6 +326,7 @@ def _deployment(row: Mapping[Any, Any], version: Version) -> Deployment:
         version=version,
         desired=row["desired"],
         status=row["status"],
+        replicas=row["replicas"],
         url=row["url"],
         detail=row["detail"],
         created_by=row["created_by"],

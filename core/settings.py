@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from core.errors import InvalidInput
 
@@ -58,6 +59,32 @@ class Settings:
     """That share one training: as many GPUs, or processes on the processor."""
     import_roots: tuple[Path, ...]
     """Folders of the server that imports may read; none unless set."""
+    log_format: str
+    """text or json."""
+    metrics_token: str
+    """Bearer token that Prometheus sends for /metrics; "" = it is open to this machine alone."""
+    local_webhooks: bool
+    """Whether webhooks may go to loopback and link-local addresses."""
+    smtp_url: str
+    """Server for e-mails, smtp://user:password@host:port or smtps://…; "" = none."""
+    mail_from: str
+    """Sender of e-mails."""
+    predict_bytes: int
+    """Of one request for predictions."""
+    predict_images: int
+    """Of one request for predictions."""
+    predict_per_minute: int
+    """Requests for predictions that one key may send; 0 sets no limit."""
+    predict_hosts: tuple[str, ...]
+    """From which images may be fetched for a prediction, with the port where it is not the usual one."""
+    predict_seconds: int
+    """A model server may take for one batch."""
+    predict_sample: float
+    """Share of the requests for predictions that is logged, 0 to 1."""
+    batch_images: int
+    """Most images that are sent to a model server together."""
+    batch_wait: float
+    """Seconds that a batch waits for others while many ask at once."""
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -121,6 +148,19 @@ class Settings:
             import_roots=tuple(
                 Path(root).resolve() for root in env.get("VERITRAIN_IMPORT_ROOTS", "").split(":") if root
             ),
+            log_format=_one_of(env, "VERITRAIN_LOG_FORMAT", ("text", "json")),
+            metrics_token=env.get("VERITRAIN_METRICS_TOKEN", ""),
+            local_webhooks=env.get("VERITRAIN_LOCAL_WEBHOOKS", "") == "1",
+            smtp_url=_smtp(env),
+            mail_from=env.get("VERITRAIN_MAIL_FROM", "veritrain@localhost"),
+            predict_bytes=number("VERITRAIN_PREDICT_MAX_MB", 64) * MIB,
+            predict_images=number("VERITRAIN_PREDICT_MAX_IMAGES", 1_000),
+            predict_per_minute=number("VERITRAIN_PREDICT_PER_MINUTE", 6_000, low=0),
+            predict_hosts=tuple(filter(None, env.get("VERITRAIN_PREDICT_HOSTS", "").lower().split(","))),
+            predict_seconds=number("VERITRAIN_PREDICT_SECONDS", 60),
+            predict_sample=min(number("VERITRAIN_PREDICT_SAMPLE_PERCENT", 1, low=0), 100) / 100,
+            batch_images=number("VERITRAIN_BATCH_IMAGES", 32),
+            batch_wait=number("VERITRAIN_BATCH_WAIT_MS", 5, low=0) / 1000,
         )
 
 
@@ -134,3 +174,28 @@ def _file(env: Mapping[str, str], name: str) -> Path | None:
             "{name} is “{value}”, and there is no such file; correct it.", name=name, value=raw
         )
     return path
+
+
+def _one_of(env: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """One of `words`, the first unless set."""
+    value = env.get(name, "") or words[0]
+    if value not in words:
+        raise InvalidInput(
+            "{name} is “{value}”; set it to one of: {all}.", name=name, value=value, all=", ".join(words)
+        )
+    return value
+
+
+def _smtp(env: Mapping[str, str]) -> str:
+    value = env.get("VERITRAIN_SMTP_URL", "")
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        right = False
+    if value and not right:
+        raise InvalidInput(
+            "{name} is not the address of a mail server; set it like smtp://mail.example.org:587.",
+            name="VERITRAIN_SMTP_URL",
+        )
+    return value

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from PIL import Image
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from core import logs
 from core.files import FileStore
 from core.params import Auguments, Params, check
 from core.processes import die_with_parent
@@ -95,10 +95,11 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_env()
+    logs.setup(settings.log_format)
     die_with_parent()
     torch.set_num_threads(1)
-    connection = redis.Redis.from_url(Settings.from_env().redis_url, health_check_interval=15)
+    connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     queue = Queue(PREVIEW_QUEUE, connection=connection, serializer=JSONSerializer)
     worker = SimpleWorker(

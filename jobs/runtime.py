@@ -28,7 +28,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core import events
+from core import events, logs
 from core.errors import InvalidInput, Unavailable, VeritrainError
 from core.events import Event, Status, Type
 from core.files import FileStore
@@ -142,6 +142,7 @@ class Job:
     def __enter__(self) -> Self:
         self._check_fence()
         self._say_alive()
+        logs.always(run=self.spec.run_id, attempt=self.attempt)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._number = last_number(self.folder / "events.jsonl", mend=True)
         (self.folder / "spec.json").write_text(self.spec.model_dump_json(indent=2), encoding="utf-8")
@@ -176,6 +177,7 @@ class Job:
         with contextlib.suppress(redis.RedisError):
             self._broker.delete(events.alive_key(self.spec.run_id))
         self._broker.close()
+        logs.always(run=None, attempt=None)
         return isinstance(error, Exception)
 
     def _failed(self, error: Exception) -> None:

@@ -1,8 +1,9 @@
-"""Keeps one `mlflow models serve` running per deployed version. Run: python -m jobs.serve
+"""Keeps `mlflow models serve` running for each deployed version, once a replica. Run: python -m jobs.serve
 
 What should be served stands in the broker (core.serving writes it there from the database);
 what is seen goes back the same way. A server that dies is started again with back-off; one
-whose model cannot be loaded says why, from its log.
+whose model cannot be loaded says why, from its log. One that is not wanted any more finishes
+what it has begun.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from typing import Any
 import httpx
 import redis
 
+from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
 from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, SEEN_KEY, WANTED_KEY
 from core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS = 0.5
+ROUND_SECONDS = 0.25
 PING_SECONDS = 1.0
+LEAVE_SECONDS = 2.0
+"""From when a server is not wanted until it is asked to end; by then every app knows that it goes."""
+DRAIN_SECONDS = 120.0
+"""Longest that it may take to answer what it has begun; then it is killed."""
 HUNG_SECONDS = 180.0
 """A server that was up and has not answered for this long, longer than any prediction takes, is started again."""
 FAILING_RESTARTS = 3
@@ -60,13 +66,47 @@ class Server:
             self.up = False
         self.was_up = self.was_up or self.up
 
+    @property
+    def failed(self) -> bool:
+        return self.child.restarts >= FAILING_RESTARTS and not self.was_up
+
+
+@dataclass
+class Deployment:
+    """One version and its servers."""
+
+    uri: str
+    servers: list[Server]
+
     def state(self, host: str) -> dict[str, Any]:
-        if self.up:
-            return {"status": "up", "url": f"http://{host}:{self.port}", "detail": None}
-        if self.child.restarts >= FAILING_RESTARTS and not self.was_up:
-            return {"status": "failed", "url": None, "detail": self.child.tail()[-1000:]}
-        status = "restarting" if self.child.restarts else "starting"
+        """Up where one of them is."""
+        if up := [server for server in self.servers if server.up]:
+            urls = " ".join(f"http://{host}:{server.port}" for server in up)
+            return {"status": "up", "url": urls, "detail": None}
+        if all(server.failed for server in self.servers):
+            return {"status": "failed", "url": None, "detail": self.servers[0].child.tail()[-1000:]}
+        status = "restarting" if any(server.child.restarts for server in self.servers) else "starting"
         return {"status": status, "url": None, "detail": None}
+
+
+@dataclass
+class Leaving:
+    """A server that is not wanted any more. uvicorn, asked to end, answers what it has begun and takes nothing new."""
+
+    server: Server
+    since: float
+    asked: bool = False
+
+    def gone(self) -> bool:
+        """One look at it; True when it has ended or had to."""
+        child, now = self.server.child, time.monotonic()
+        if not self.asked and now - self.since > LEAVE_SECONDS:
+            self.asked = True
+            child.ask_all_to_stop()
+        if child.left() and now - self.since < DRAIN_SECONDS:
+            return False
+        child.stop(0)
+        return True
 
 
 class Supervisor:
@@ -77,7 +117,8 @@ class Supervisor:
         self.host = environment.get("VERITRAIN_SERVE_HOST", "127.0.0.1")
         # The servers listen on loopback unless they have to be reached from another machine.
         self.listen = "127.0.0.1" if self.host == "127.0.0.1" else "0.0.0.0"
-        self.servers: dict[str, Server] = {}
+        self.deployments: dict[str, Deployment] = {}
+        self._leaving: list[Leaving] = []
         self._broker = redis.Redis.from_url(settings.redis_url, socket_timeout=5, health_check_interval=15)
         self._http = httpx.Client(timeout=PING_SECONDS, trust_env=False)
         # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
@@ -100,34 +141,51 @@ class Supervisor:
             log.warning("the broker is away (%s)", error)
             wanted = None
         if wanted is not None:
-            for key in self.servers.keys() - wanted.keys():
-                self.servers.pop(key).child.stop()
-                self._tell(key, None)
-            for key in wanted.keys() - self.servers.keys():
-                self.servers[key] = self._start(key, wanted[key]["uri"])
-        for key, server in self.servers.items():
-            server.look(self._http)
-            self._tell(key, server.state(self.host))
+            self._align(wanted)
+        for key, deployment in self.deployments.items():
+            for server in deployment.servers:
+                server.look(self._http)
+            self._tell(key, deployment.state(self.host))
+        self._leaving = [each for each in self._leaving if not each.gone()]
+
+    def _align(self, wanted: Mapping[str, dict[str, Any]]) -> None:
+        for key in self.deployments.keys() - wanted.keys():
+            self._let_go(self.deployments.pop(key).servers)
+            self._tell(key, None)
+        for key, what in wanted.items():
+            deployment = self.deployments.setdefault(key, Deployment(what["uri"], []))
+            servers, replicas = deployment.servers, what.get("replicas", 1)
+            while len(servers) < replicas:
+                servers.append(self._start(key, len(servers) + 1, deployment.uri))
+            self._let_go(servers[replicas:])
+            del servers[replicas:]
+
+    def _let_go(self, servers: list[Server]) -> None:
+        self._leaving += [Leaving(server, time.monotonic()) for server in servers]
 
     def stop(self) -> None:
-        for server in self.servers.values():
+        servers = [server for deployment in self.deployments.values() for server in deployment.servers]
+        servers += [each.server for each in self._leaving]
+        for server in servers:
             server.child.ask_to_stop()
-        for key, server in self.servers.items():
+        for server in servers:
             server.child.stop()
+        for key in self.deployments:
             self._tell(key, None)
 
-    def _start(self, key: str, uri: str) -> Server:
+    def _start(self, key: str, replica: int, uri: str) -> Server:
         port = free_port()
         command = [
             sys.executable, "-m", "mlflow", "models", "serve",
             "--model-uri", uri, "--env-manager", "local",
             "--host", self.listen, "--port", str(port), "--workers", "1",
         ]  # fmt: skip
+        name = key if replica == 1 else f"{key}-{replica}"
         child = Child(
-            f"deployment-{key}", command, self._environment, self._folder, self._folder / f"{key}.log"
+            f"deployment-{name}", command, self._environment, self._folder, self._folder / f"{name}.log"
         )
         child.start()
-        log.info("deployment %s: serving %s on port %s", key, uri, port)
+        log.info("deployment %s: serving %s on port %s", name, uri, port)
         return Server(child, port)
 
     def _hash(self, name: str) -> dict[bytes, bytes]:
@@ -143,12 +201,12 @@ class Supervisor:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = Settings.from_env()
+    logs.setup(settings.log_format)
     die_with_parent()
     over = threading.Event()
     on_signals(over)
-    supervisor = Supervisor(Settings.from_env())
+    supervisor = Supervisor(settings)
     try:
         while not over.wait(ROUND_SECONDS):
             supervisor.turn()

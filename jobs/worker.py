@@ -17,6 +17,7 @@ from types import FrameType
 import redis
 from rq import Queue, Worker
 
+from core import logs
 from core.events import DEVICE_FIELD
 from core.processes import die_with_parent
 from core.settings import Settings
@@ -67,9 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queue", action="append", default=[], help="queue to serve; default: both")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    die_with_parent()
     settings = Settings.from_env()
+    logs.setup(settings.log_format)
+    die_with_parent()
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     load_shared()

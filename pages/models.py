@@ -10,7 +10,7 @@ from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.registry import Version
 from core.settings import MIB
-from pages.widgets import deployments, frame, steps
+from pages.widgets import alert_rules, deployments, frame, steps
 from pages.widgets.runs import percent, when
 
 theme: themes.Theme | None = None
@@ -30,7 +30,7 @@ if theme:
 @frame.fragment(run_every=2)
 def served() -> None:
     found = serving.deployments(wb, theme_id)
-    st.subheader(_("In use"), anchor=False)
+    st.subheader(f"{_('In use')} {alert_rules.badge(wb, theme_id)}", anchor=False)
     if not found:
         st.caption(_("No model is deployed. Press Deploy beside a version to use it."))
     for deployment in found:
@@ -44,6 +44,11 @@ def served() -> None:
                         "predict.py",
                         {"theme": deployment.version.theme_id, "deployment": deployment.id},
                     )
+                frame.link(
+                    _("Monitoring"),
+                    "monitoring.py",
+                    {"theme": deployment.version.theme_id, "deployment": deployment.id},
+                )
                 if may_deploy and st.button(
                     _("Stop"),
                     key=f"stop-{deployment.id}",

@@ -129,7 +129,7 @@ def ask(deployment: Deployment) -> None:
         accept_multiple_files=True,
         key="images",
         help=_("Image files, or a zip or tar of them; at most {n} images at once.").format(
-            n=serving.MAX_IMAGES
+            n=wb.settings.predict_images
         ),
     )
     if not uploaded:

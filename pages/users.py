@@ -67,8 +67,10 @@ def change(user: auth.User) -> None:
                 st.rerun()
 
 
-if st.button(_("Add a person"), type="primary", key="add-person-button"):
-    add()
+with st.container(horizontal=True, vertical_alignment="center"):
+    if st.button(_("Add a person"), type="primary", key="add-person-button"):
+        add()
+    frame.link(_("Webhooks"), "webhooks.py", help=_("Programs that are told when something happens."))
 for person in auth.list_users(wb):
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):

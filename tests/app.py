@@ -22,7 +22,7 @@ class App:
         self.url = f"http://127.0.0.1:{self.port}"
         self.stranger = httpx.Client(base_url=self.url, timeout=60)  # a busy machine hashes a password slowly
         self.admin = httpx.Client(base_url=self.url, timeout=60)
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "VERITRAIN_DATA_DIR": str(folder / "data"),
             "VERITRAIN_ARTIFACTS_DIR": str(folder / "artifacts"),
             "VERITRAIN_PORT": str(self.port),
@@ -39,7 +39,7 @@ class App:
             self.process = subprocess.Popen(
                 [*command, "--port", str(self.port)],
                 cwd=ROOT,
-                env=self._environment,
+                env=self.environment,
                 stdout=out,
                 stderr=out,
             )

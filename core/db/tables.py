@@ -427,7 +427,8 @@ deployments = sa.Table(
     *reference("version_id", "model_registry"),
     sa.Column("desired", sa.String(8), nullable=False),  # up | down
     sa.Column("status", sa.String(16), nullable=False),  # starting | up | restarting | failed | down
-    sa.Column("url", sa.Text),
+    sa.Column("replicas", sa.Integer),
+    sa.Column("url", sa.Text),  # of those that are up, with a space between
     sa.Column("detail", sa.Text),
     sa.Column("created_by", sa.BigInteger, nullable=False),
     sa.Column("created_at", Time, nullable=False),

@@ -115,7 +115,7 @@ def against(
             .tuples()
             .all()
         )
-        one, two = (_values(connection, ids, names, labelled) for ids in sides)
+        one, two = (values(connection, ids, names, labelled) for ids in sides)
         looked, looks = _vectors(connection, [ids[: drift.LOOKED_AT] for ids in sides])
     found = drift.compare(
         {name: (one[name], two[name]) for name in NUMBERS},
@@ -133,7 +133,7 @@ def against(
     return Comparison(*counts, found, moved=most.name, examples=tuple(examples.tolist()))
 
 
-def _values(
+def values(
     connection: sa.Connection, ids: Ids, names: Mapping[int, str], labelled: Mapping[int, int]
 ) -> dict[str, np.ndarray]:
     """Every feature of the images, in the order of ids; an image that is no longer there has none."""

@@ -6,6 +6,7 @@ difference is no accident once all features are counted together (Holm, Scand. J
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,6 +99,11 @@ def compare(
         one, two = (each[:LOOKED_AT] for each in looks)
         squared, p = mmd(one, two)
         found.append(Feature(LOOK, len(one), len(two), None, squared, p))
+    return ranked(found)
+
+
+def ranked(found: Sequence[Feature]) -> Drift:
+    """Features that were compared one by one, their chance corrected for all of them."""
     corrected = holm([each.p for each in found])
     found = [replace(each, adjusted=p) for each, p in zip(found, corrected, strict=True)]
     order = {"much": 0, "some": 1, "same": 2}
@@ -142,13 +148,15 @@ def category(name: str, reference: Sequence[str], batch: Sequence[str], *, seed:
     Where a count is expected below RARE, p comes from PERMUTATIONS tables with the same margins
     instead: the chance to deal the images so by accident.
     """
+    return counted(name, Counter(reference), Counter(batch), seed=seed)
+
+
+def counted(name: str, reference: Mapping[str, int], batch: Mapping[str, int], *, seed: int = 0) -> Feature:
+    """The same, of how often each name was there."""
     from scipy.stats import chi2
 
     names = sorted({*reference, *batch})
-    place = {each: at for at, each in enumerate(names)}
-    counts = np.array(
-        [np.bincount([place[each] for each in side], minlength=len(names)) for side in (reference, batch)]
-    )
+    counts = np.array([[side.get(each, 0) for each in names] for side in (reference, batch)])
     statistic = _chi_square(counts[1], counts.sum(axis=0))
     p = 1.0
     if len(names) > 1:
@@ -156,7 +164,7 @@ def category(name: str, reference: Sequence[str], batch: Sequence[str], *, seed:
             p = float(chi2.sf(statistic, len(names) - 1))
         else:
             rng = np.random.default_rng(seed)
-            dealt = rng.multivariate_hypergeometric(counts.sum(axis=0), len(batch), size=PERMUTATIONS)
+            dealt = rng.multivariate_hypergeometric(counts.sum(axis=0), counts[1].sum(), size=PERMUTATIONS)
             # A table as rare as ours must count as such whatever rounding says.
             as_far = _chi_square(dealt, counts.sum(axis=0)) >= statistic * (1 - 1e-12)
             p = float((1 + as_far.sum()) / (1 + PERMUTATIONS))
@@ -164,8 +172,8 @@ def category(name: str, reference: Sequence[str], batch: Sequence[str], *, seed:
     order = np.argsort(-shares.sum(axis=0), kind="stable")
     return Feature(
         name,
-        len(reference),
-        len(batch),
+        int(counts[0].sum()),
+        int(counts[1].sum()),
         psi(*counts),
         float(statistic),
         p,

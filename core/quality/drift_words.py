@@ -23,6 +23,7 @@ def title(name: str) -> str:
         "aspect": _("Width by height"),
         "size": _("File size"),
         "label": _("Label"),
+        "answer": _("Answers"),
         "format": _("File format"),
         "orientation": _("Orientation"),
         LOOK: _("The picture as a whole"),

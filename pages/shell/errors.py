@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import secrets
 
 import streamlit as st
 
+from core import logs
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 
@@ -18,8 +18,10 @@ def report(error: Exception) -> bool:
     if isinstance(error, VeritrainError):
         st.error(error.text(_))
         return True
-    number = secrets.token_hex(4)
-    log.error("screen error [%s]", number, exc_info=error)
+    with logs.request(
+        logs.request_id()
+    ) as number:  # a screen is drawn in a thread of its own, without a request
+        log.error("screen error [%s]", number, exc_info=error)
     st.error(
         _(
             "This screen could not be drawn. Reload it; if that does not help, tell your administrator the number {id}."

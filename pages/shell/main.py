@@ -42,11 +42,13 @@ TITLES = {
     "queue.py": _("Queue"),
     "history.py": _("History"),
     "models.py": _("Models"),
+    "monitoring.py": _("Monitoring"),
     "predict.py": _("Predict"),
     "ab.py": _("A/B tests"),
     "abtest.py": _("A/B test"),
     "duel.py": _("Duel"),
     "users.py": _("People"),
+    "webhooks.py": _("Webhooks"),
     "account.py": _("Your account"),
 }
 

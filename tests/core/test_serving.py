@@ -100,7 +100,7 @@ def test_a_deployment_from_wish_to_end(wb: Workbench, trainer: auth.User, viewer
     made = serving.deploy(wb, trainer, model.id)
     assert (made.status, made.version) == ("starting", model)
     assert serving.deploy(wb, trainer, model.id).id == made.id  # twice is once
-    wanted = {str(made.id).encode(): json.dumps({"uri": model.uri}).encode()}
+    wanted = {str(made.id).encode(): json.dumps({"uri": model.uri, "replicas": 1}).encode()}
     assert wb.broker.hgetall(WANTED_KEY) == wanted
     with pytest.raises(Conflict, match="not ready"):
         serving.predict(wb, viewer, made.id, [("a.png", png(1))])
@@ -132,8 +132,8 @@ def test_predictions_keep_their_order_and_a_bad_file_spoils_only_its_own(
     good = answers[0]
     assert (good.label, good.confidence, good.probabilities) == ("cat", 0.75, {"cat": 0.75, "dog": 0.25})
     assert [image for part in server.sent for image in part] == [png(100), *(png(n) for n in range(40))]
-    assert max(map(len, server.sent)) <= serving.CHUNK
-    too_many = (("a.png", png(1)) for _ in range(serving.MAX_IMAGES + 1))
+    assert max(map(len, server.sent)) <= 32
+    too_many = (("a.png", png(1)) for _ in range(wb_duckdb.settings.predict_images + 1))
     with pytest.raises(InvalidInput, match="at most 1000"):
         serving.predict(wb_duckdb, viewer, deployment.id, too_many)
 

@@ -1,0 +1,1 @@
+"""Alerts: rules about what deployments are asked and answer, and who is told when one begins or ends."""

@@ -1,0 +1,1 @@
+"""The prediction gateway: what stands between programs and the model servers."""

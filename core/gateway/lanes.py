@@ -1,0 +1,267 @@
+"""Pure. The way to one deployment's model servers: what arrives while they are busy goes together in the next batch.
+
+A single request on an idle lane is sent at once. Under load a worker waits a few milliseconds for the rest of those
+who were answered together, since a model takes a batch in little more time than one image.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+
+from core.errors import Unavailable, VeritrainError
+from core.gateway.breaker import Breaker
+from core.settings import MIB
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+"""What a model says of one image: label, confidence, probabilities, error."""
+
+BATCH_BYTES = 32 * MIB
+"""Most bytes of images in one request to a model server, unless one image has more."""
+MAX_WAITING = 2_048
+"""Images that may wait for one deployment; beyond, whoever comes is told to come again."""
+REST_SECONDS = 1.0
+"""How long a replica whose connection broke is asked only when there is no other."""
+WORKER_SECONDS = 5.0
+"""How long a lane's thread waits for work before it ends."""
+IDLE_SECONDS = 2.0
+"""How long a connection to a model server is kept unused; the server itself ends one after five seconds."""
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Options:
+    images: int
+    """Most of one batch."""
+    wait: float
+    """Seconds that a batch waits for others under load."""
+    timeout: float
+    """Seconds for the model server to answer one batch."""
+
+
+class _Ask:
+    """Images of one request, answered together."""
+
+    __slots__ = ("future", "images", "size")
+
+    def __init__(self, images: Sequence[bytes]) -> None:
+        self.images = images
+        self.size = sum(map(len, images))
+        self.future: Future[list[Row]] = Future()
+
+
+class _Refused(Exception):
+    """The model server answered with this status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Lane:
+    """Of one deployment; any thread may submit. Its own threads, one a replica, come with work and end without."""
+
+    def __init__(self, options: Options, breaker: Breaker | None = None) -> None:
+        self.options = options
+        self.breaker = breaker or Breaker()
+        self._change = threading.Condition()
+        self._waiting: deque[_Ask] = deque()
+        self._images = 0
+        """Of those who wait."""
+        self._workers = self._idle = 0
+        self._wanted = 1
+        """Images that wake a worker."""
+        self._last = (0, 0)
+        """Requests and images of the last batch."""
+        self._urls: tuple[str, ...] = ()
+        self._busy: dict[str, int] = {}
+        self._rest_until: dict[str, float] = {}
+
+    def submit(self, urls: Sequence[str], images: Sequence[bytes]) -> Future[list[Row]]:
+        """A row for each image, in their order, of whichever of the servers at `urls`.
+
+        Raises Unavailable at once while the breaker is open or too many wait. The future raises Unavailable where no
+        server answers or one refuses. Whoever does not wait any longer cancels it.
+        """
+        ask = _Ask(images)
+        if not images:
+            ask.future.set_result([])
+            return ask.future
+        with self._change:
+            self.breaker.check()
+            if self._waiting and self._images + len(images) > MAX_WAITING:
+                raise Unavailable(
+                    "The model has too much to do at the moment; try again in {seconds} s.", seconds=1
+                )
+            self._urls = tuple(urls)
+            self._waiting.append(ask)
+            self._images += len(images)
+            if not self._idle or self._images >= self._wanted:
+                self._wake()
+        return ask.future
+
+    def _wake(self) -> None:
+        """An idle worker, else one more if a replica has none."""
+        if self._idle:
+            self._change.notify()
+        elif self._workers < len(self._urls):
+            self._workers += 1
+            threading.Thread(target=self._work, name="gateway-lane", daemon=True).start()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            self._answer(batch)
+
+    def _next(self) -> list[_Ask]:
+        """The next batch once there is one; an empty one after a while without work, and the worker is gone."""
+        with self._change:
+            until = time.monotonic() + WORKER_SECONDS
+            while True:
+                while not self._waiting:
+                    left = until - time.monotonic()
+                    if left <= 0:
+                        self._workers -= 1
+                        return []
+                    self._wait(left)
+                if self._last[0] > 1:
+                    self._linger(min(self.options.images, self._last[1]))
+                if batch := self._take():
+                    self._last = (len(batch), sum(len(ask.images) for ask in batch))
+                    if self._waiting:
+                        self._wake()
+                    return batch
+
+    def _wait(self, seconds: float) -> None:
+        self._idle += 1
+        self._change.wait(seconds)
+        self._idle -= 1
+
+    def _linger(self, images: int) -> None:
+        """Wait a little for as many as came together last time."""
+        until = time.monotonic() + self.options.wait
+        self._wanted = images
+        while self._images < images and (left := until - time.monotonic()) > 0:
+            self._wait(left)
+        self._wanted = 1
+
+    def _take(self) -> list[_Ask]:
+        batch: list[_Ask] = []
+        images = size = 0
+        while self._waiting:
+            ask = self._waiting[0]
+            images += len(ask.images)
+            size += ask.size
+            if batch and (images > self.options.images or size > BATCH_BYTES):
+                break
+            self._waiting.popleft()
+            self._images -= len(ask.images)
+            if ask.future.set_running_or_notify_cancel():
+                batch.append(ask)
+            else:
+                images -= len(ask.images)
+                size -= ask.size
+        return batch
+
+    def _answer(self, batch: list[_Ask]) -> None:
+        try:
+            rows = self._ask([image for ask in batch for image in ask.images])
+        except _Refused as error:
+            if len(batch) > 1:  # one of them is at fault; the others have nothing to do with it
+                for ask in batch:
+                    self._answer([ask])
+                return
+            batch[0].future.set_exception(
+                Unavailable(
+                    "The model server refused the request ({status}); look at its state under Models.",
+                    status=error.status,
+                )
+            )
+        except VeritrainError as error:
+            for ask in batch:
+                ask.future.set_exception(error)
+        except Exception as error:  # handed to those who wait; the lane goes on
+            log.exception("asking a model server")
+            for ask in batch:
+                ask.future.set_exception(error)
+        else:
+            start = 0
+            for ask in batch:
+                ask.future.set_result(rows[start : start + len(ask.images)])
+                start += len(ask.images)
+
+    def _ask(self, images: list[bytes]) -> list[Row]:
+        """Raises Unavailable, _Refused. A prediction changes nothing, so a broken connection is tried once more."""
+        answer = self._sent(json.dumps({"dataframe_split": _frame(images)}).encode())
+        if answer.status_code >= 500:
+            self.breaker.failed()
+        else:
+            self.breaker.passed()
+        if answer.status_code != 200:
+            raise _Refused(answer.status_code)
+        rows: list[Row] = answer.json()["predictions"]
+        if len(rows) != len(images):
+            raise ValueError(f"{len(rows)} answers to {len(images)} images")
+        return rows
+
+    def _sent(self, body: bytes) -> httpx.Response:
+        for last in (False, True):
+            url = self._pick()
+            try:
+                return _client().post(
+                    f"{url}/invocations", content=body, headers=JSON, timeout=self.options.timeout
+                )
+            except httpx.TimeoutException as error:
+                self.breaker.failed()
+                raise too_slow(self.options.timeout) from error
+            except httpx.HTTPError as error:
+                with self._change:
+                    self._rest_until[url] = time.monotonic() + REST_SECONDS
+                if last:
+                    self.breaker.failed()
+                    raise Unavailable(
+                        "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
+                        seconds=1,
+                    ) from error
+            finally:
+                with self._change:
+                    self._busy[url] -= 1
+        raise AssertionError("unreachable")
+
+    def _pick(self) -> str:
+        """The replica with the least to do, one that just failed last."""
+        with self._change:
+            now = time.monotonic()
+            url = min(
+                self._urls, key=lambda url: (self._rest_until.get(url, 0.0) > now, self._busy.get(url, 0))
+            )
+            self._busy[url] = self._busy.get(url, 0) + 1
+            return url
+
+
+def too_slow(seconds: float) -> Unavailable:
+    return Unavailable(
+        "The model server took longer than {limit} s; send fewer or smaller images.", limit=round(seconds)
+    )
+
+
+def _frame(images: Sequence[bytes]) -> dict[str, Any]:
+    return {"columns": ["image"], "data": [[base64.b64encode(data).decode()] for data in images]}
+
+
+@cache
+def _client() -> httpx.Client:
+    """One for the process: making one costs 20 ms, and its connections to the model servers stay open."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
+    return httpx.Client(trust_env=False, limits=limits)

@@ -1,0 +1,1 @@
+"""What happened, told to other programs and people: an outbox, webhooks and e-mail."""

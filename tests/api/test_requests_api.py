@@ -1,0 +1,92 @@
+"""Request ids, metrics for Prometheus, logs of one line: through the app as it is run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from core.gateway.observed import Observed, Told
+from tests.app import App
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[App]:
+    app = App(tmp_path_factory.mktemp("requests"), broker_url)
+    app.environment |= {"VERITRAIN_LOG_FORMAT": "json"}
+    app.start()
+    app.first_run()
+    yield app
+    app.stop()
+
+
+def samples(app: App, **headers: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    answer = app.stranger.get("/metrics", headers=headers)
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_an_id_that_is_sane_comes_back_and_another_gets_a_new_one(app: App) -> None:
+    given = app.admin.get("/api/theme", headers={"X-Request-ID": "order-66.a_b"})
+    assert given.headers["X-Request-ID"] == "order-66.a_b"
+    for odd in ("a b", "x" * 65, "<script>"):
+        made = app.admin.get("/api/theme", headers={"X-Request-ID": odd}).headers["X-Request-ID"]
+        assert re.fullmatch(r"[0-9a-f]{16}", made)
+
+
+def test_metrics_parse_and_name_routes_not_paths(app: App) -> None:
+    for theme_id in (901, 902):
+        assert app.admin.get(f"/api/theme/{theme_id}").status_code == 404
+    app.stranger.get("/wp-login.php")
+    found = samples(app)
+    [(route, n)] = [
+        (dict(labels)["route"], value)
+        for (name, labels), value in found.items()
+        if name == "veritrain_http_requests_total"
+        and dict(labels)["status"] == "404"
+        and "/api" in str(labels)
+    ]
+    assert (route, n) == ("/api/theme/{theme_id}", 2)
+    assert not any("wp-login" in str(key) for key in found)
+    assert found["veritrain_queue_jobs", (("queue", "train"),)] == 0
+    assert found["veritrain_runs", (("status", "running"),)] == 0
+    assert found["veritrain_broker_up", ()] == 1 and found["veritrain_collector_lag_seconds", ()] < 60
+    assert any(name == "process_resident_memory_bytes" for name, _labels in found)
+
+
+def test_metrics_are_for_this_machine_alone_and_not_through_a_proxy(app: App) -> None:
+    refused = app.stranger.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert refused.status_code == 401 and "VERITRAIN_METRICS_TOKEN" in refused.text
+
+
+def test_every_metric_of_the_dashboard_is_exported(app: App) -> None:
+    """With one request to a model, which the app has not had, in this process."""
+    from core import metrics
+
+    metrics.hear(Observed("m", 1, 1, datetime.now(UTC), 0.01, 200, (Told("cat", 0.9),)))
+    here = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    exported = here | {name for name, _labels in samples(app)}
+    dashboard = json.loads((ROOT / "docs" / "grafana.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    names = {name for query in asked for name in re.findall(r"\b(?:veritrain|process)_[a-z_]+\b", query)}
+    assert len(names) > 10 and names <= exported, names - exported
+    assert {name for name in exported if name.startswith("veritrain_gateway")} & names
+
+
+def test_logs_are_one_object_a_line_and_carry_the_request_id(app: App) -> None:
+    app.admin.post(
+        "/api/theme/create", json={"name": "Logged", "labels": ["a", "b"]}, headers={"X-Request-ID": "log-1"}
+    )
+    lines = [json.loads(line) for line in (app.folder / "log").read_text().splitlines()]
+    [found] = [line for line in lines if line.get("request_id") == "log-1"]
+    assert (found["event"], found["method"], found["route"]) == ("request", "POST", "/api/theme/create")
+    assert found["level"] == "info" and found["time"].endswith("Z")
