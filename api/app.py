@@ -14,6 +14,7 @@ from api import (
     evaluations,
     exports,
     finetuning,
+    gate_policies,
     images,
     imports,
     labelling,
@@ -56,6 +57,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     models.router,
     duels.router,
     stages.router,
+    gate_policies.router,
 )
 
 

@@ -1,17 +1,26 @@
-"""Stored. The gate before production: lines, each with its evidence, on which a promotion is decided."""
+"""Stored. The gate before production: what a theme's policy asks for, line by line, each with its evidence."""
 
-from core.gate.judging import in_production, lines, look
-from core.gate.lines import ACCURACY, GREEN, OPEN, RED, VERDICT, Line, Refused
+from core.gate.approvals import MAX_NOTE, Approval, approvals_of, approve, of_version
+from core.gate.judging import Measured, Outdated, in_production, lines, look, measure
+from core.gate.lines import GREEN, OPEN, RED, Line, Refused
+from core.gate.policy import Policy
 
 __all__ = [
-    "ACCURACY",
     "GREEN",
+    "MAX_NOTE",
     "OPEN",
     "RED",
-    "VERDICT",
+    "Approval",
     "Line",
+    "Measured",
+    "Outdated",
+    "Policy",
     "Refused",
+    "approvals_of",
+    "approve",
     "in_production",
     "lines",
     "look",
+    "measure",
+    "of_version",
 ]

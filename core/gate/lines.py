@@ -1,4 +1,4 @@
-"""Pure. A line of the promotion gate: what was looked at, what came of it, and the sentence that says so."""
+"""Pure. A line of the promotion gate: what was looked at, what came of it, and the sentences that say so."""
 
 from __future__ import annotations
 
@@ -6,59 +6,67 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.addresses import Address
 from core.errors import Conflict
-from core.i18n import N_
+from core.gate.sentences import NEXT, TEXTS
 
 GREEN, RED, OPEN = "green", "red", "open"
 """Open: there is nothing to compare with yet, which stops nobody."""
-VERDICT, ACCURACY = "verdict", "accuracy"
-
-_TEXTS = {
-    (VERDICT, GREEN): N_("The A/B test “{test}” was concluded with the verdict that this version is better."),
-    (VERDICT, RED): N_(
-        "No concluded A/B test says that this version is better than version {champion}, which is in production."
-    ),
-    ("newer test", RED): N_(
-        "The newest A/B test of both, “{test}”, did not end with the verdict that this version is better than "
-        "version {champion}, which is in production."
-    ),
-    (VERDICT, OPEN): N_("No version is in production yet, so there is none that an A/B test must beat."),
-    (ACCURACY, GREEN): N_(
-        "Right on {own} of the test images; version {champion}, which is in production, on {other} of the same."
-    ),
-    (ACCURACY, RED): N_(
-        "Right on only {own} of the test images; version {champion}, which is in production, "
-        "on {other} of the same."
-    ),
-    (ACCURACY, OPEN): N_("No version is in production yet whose accuracy this one could be compared with."),
-    ("other images", OPEN): N_(
-        "Measured on other test images than version {champion}, which is in production: "
-        "their accuracy cannot be compared."
-    ),
-}
+VERDICT, ACCURACY, SLICES = "verdict", "accuracy", "slices"
+METRIC, BENCHMARK, LATENCY, SIZE = "metric", "benchmark", "latency", "size"
+DATASET, APPROVAL = "dataset", "approval"
+_SHARES = frozenset({"own", "other", "value", "low", "minimum", "delta"})
+"""Fields that are shares, 0–1."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the gate. `fields` is its evidence as plain data, and fills its sentence."""
+    """One line of the gate. `fields` is its evidence as plain data, and fills its sentences."""
 
     code: str
-    """verdict | accuracy"""
+    """verdict | accuracy | slices | metric | benchmark | latency | size | dataset | approval"""
     state: str
     """green | red | open"""
     fields: dict[str, Any] = field(default_factory=dict)
     case: str = ""
-    """Why it has this state, where there are several reasons; names its sentence."""
+    """Why it has this state, where there are several reasons; names its sentences."""
+    address: Address | None = None
+    """Where its evidence can be looked at."""
 
     def text(self, translate: Callable[[str], str] = str) -> str:
-        """One sentence for people, through `translate` (a gettext function) when one is given."""
-        shares = {
-            name: f"{self.fields[name] * 100:.1f} %" for name in ("own", "other") if name in self.fields
-        }
-        return translate(_TEXTS[self.case or self.code, self.state]).format(**(self.fields | shares))
+        """What came of it, and for a red line what to do next; through `translate` (a gettext function) if given."""
+        said = translate(TEXTS[self._name, self.state])
+        if self.state == RED:
+            said += " " + translate(NEXT[self._name])
+        return said.format(**self.fields | self._shown())
 
     def plain(self) -> dict[str, Any]:
-        return {"code": self.code, "state": self.state, "fields": self.fields}
+        return {"code": self.code, "state": self.state, "fields": self.fields, "case": self.case}
+
+    @property
+    def _name(self) -> str:
+        if self.code == ACCURACY and self.state == OPEN and "champion" in self.fields:
+            return "other images"
+        if self.code == VERDICT and self.state == RED and "test" in self.fields:
+            return "newer test"
+        return self.case or self.code
+
+    def _shown(self) -> dict[str, str]:
+        """Numbers as people read them."""
+        shown = {
+            name: f"{value * 100:.1f} %"
+            for name, value in self.fields.items()
+            if name in _SHARES and value is not None
+        }
+        if "kind" in self.fields:
+            # Words of images' kinds come with the statistics of slices, which a look at the gate need not load.
+            from core.evaluations import words
+
+            shown |= {
+                "feature": words.feature(self.fields["feature"]),
+                "kind": words.kind_of(self.fields["feature"], self.fields["kind"], self.fields["measured"]),
+            }
+        return shown
 
 
 class Refused(Conflict):

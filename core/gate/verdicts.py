@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from core.ab import trials
 from core.ab.plan import Plan, seal
+from core.addresses import Address
 from core.db.tables import ab_experiments
 from core.gate.lines import GREEN, OPEN, RED, VERDICT, Line
 from core.registry import Version
@@ -26,8 +27,10 @@ def verdict(connection: sa.Connection, version: Version, champion: Version | Non
     if found is None:
         if champion is None:
             return Line(VERDICT, OPEN)
-        return Line(VERDICT, RED, {"champion": champion.version, "champion_id": champion.id})
+        named = {"champion": champion.version, "champion_id": champion.id}
+        return Line(VERDICT, RED, named, address=Address("ab", {"theme": version.theme_id}))
     row, plan = found
+    address = Address("abtest", {"test": row.id})
     said = row.outcome.get("verdict") or {}
     fields = {
         "test": row.name,
@@ -44,11 +47,11 @@ def verdict(connection: sa.Connection, version: Version, champion: Version | Non
         and (champion is None or plan.versions[0] == champion.id)
         and seal(row.plan) == row.seal
     ):
-        return Line(VERDICT, GREEN, fields)
+        return Line(VERDICT, GREEN, fields, address=address)
     if champion is None:
         return Line(VERDICT, OPEN)
     named = {"champion": champion.version, "champion_id": champion.id}
-    return Line(VERDICT, RED, fields | named, "newer test")
+    return Line(VERDICT, RED, fields | named, address=address)
 
 
 def _newest(connection: sa.Connection, version: Version, champion: Version | None) -> tuple[Any, Plan] | None:
