@@ -15,6 +15,7 @@ from api import (
     evaluations,
     exports,
     finetuning,
+    gate_policies,
     images,
     imports,
     labelling,
@@ -64,6 +65,7 @@ routers = (  # tried in this order, so those that programs ask with every reques
     monitoring.router,
     webhooks.router,
     alerts.router,
+    gate_policies.router,
 )
 
 

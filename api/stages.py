@@ -37,6 +37,8 @@ class LineOut(BaseModel):
     """open: there is nothing to compare with, which stops nobody."""
     text: str
     evidence: dict[str, Any]
+    address: str | None
+    """The screen that shows the evidence."""
 
 
 class EntryOut(BaseModel):
@@ -100,11 +102,19 @@ def in_production(
 
 
 @router.get("/{version_id}/gate", summary="Whether a version may go to production, line by line")
-def gate_of(request: Request, wb: Bench, _user: Viewer, version_id: Id) -> list[LineOut]:
+def gate_of(request: Request, wb: Bench, user: Viewer, version_id: Id) -> list[LineOut]:
+    """As the theme's rules ask, if the one who asks promoted it now."""
     problems.speak(request)
     return [
-        LineOut.model_validate(line.plain() | {"text": line.text(i18n.gettext), "evidence": line.fields})
-        for line in gate.look(wb, version_id)
+        LineOut.model_validate(
+            line.plain()
+            | {
+                "text": line.text(i18n.gettext),
+                "evidence": line.fields,
+                "address": line.address.url if line.address else None,
+            }
+        )
+        for line in gate.look(wb, version_id, user)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ SCREENS = (
     Screen("history", "history.py"),
     Screen("models", "models.py"),
     Screen("monitoring", "monitoring.py", in_menu=False),
+    Screen("rules", "rules.py", in_menu=False),
     Screen("predict", "predict.py"),
     Screen("ab", "ab.py"),
     Screen("abtest", "abtest.py", in_menu=False),
@@ -69,3 +71,21 @@ def redirect(path: str) -> str | None:
         if match := pattern.fullmatch(path):
             return target.format(*match.groups())
     return None
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in the product: a screen and its query."""
+
+    path: str
+    """Of one of SCREENS."""
+    query: dict[str, str | int]
+
+    @property
+    def file(self) -> str:
+        """The file in pages/ that draws it."""
+        return next(screen.file for screen in SCREENS if screen.path == self.path)
+
+    @property
+    def url(self) -> str:
+        return f"/{self.path}?{urlencode(self.query)}"

@@ -1,4 +1,4 @@
-"""Stored. MLflow's aliases `champion` and `previous` follow the ledger, soon after each decision.
+"""Stored. MLflow's aliases `champion`, `challenger` and `previous` follow the ledger and the running A/B tests.
 
 MLflow may be away, and an administrator may move an alias in its own screens: what is there is
 compared with the ledger again from time to time, and the ledger wins.
@@ -16,7 +16,8 @@ from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
-NAMES = ("champion", "previous")
+NAMES = ("champion", "challenger", "previous")
+"""What each means: see core.ledger.aliases."""
 AGAIN_SECONDS = 300.0
 """How often a model's aliases are compared with MLflow although nothing was decided."""
 AWAY_SECONDS = 15.0

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from core import auth
 from core.db.engine import next_ids
-from core.db.tables import model_registry, models
+from core.db.tables import ab_experiments, model_registry, models
 from core.db.tables import registry_ledger as table
 from core.notices import outbox
 from core.workbench import Workbench
@@ -232,28 +232,66 @@ def _hash_of(connection: sa.Connection, entry_id: int) -> str | None:
 def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
     """What each model's aliases should be: {name in MLflow: {"champion": 3, "previous": 2}}, MLflow's numbers.
 
-    `champion` is in production now, `previous` was in production before it. Only models about which
-    something was decided.
+    `champion` is in production now, `previous` was in production before it. `challenger` is B of the newest running
+    A/B test whose A is the champion; without such a test it is the newest version in staging. Only models about
+    which something was decided.
     """
     query = (
-        sa.select(table.c.from_stage, table.c.to_stage, models.c.name, model_registry.c.version)
+        sa.select(
+            table.c.version_id,
+            table.c.from_stage,
+            table.c.to_stage,
+            models.c.name,
+            model_registry.c.version,
+        )
         .select_from(table)
         .join(models, models.c.id == table.c.model_id)
         .join(model_registry, model_registry.c.id == table.c.version_id)
         .order_by(table.c.id)
     )
     found: dict[str, dict[str, int]] = {}
+    champions: dict[str, int] = {}
     with wb.db.read() as connection:
         for row in connection.execute(query):
             own = found.setdefault(row.name, {})
             if row.to_stage == PRODUCTION:
+                champions[row.name] = row.version_id
                 own["champion"] = row.version
                 if own.get("previous") == row.version:
                     del own["previous"]
             elif row.from_stage == PRODUCTION:
+                champions.pop(row.name, None)
                 own.pop("champion", None)
                 own["previous"] = row.version
+        waiting, tested = _newest_in_staging(connection), _tested_against(connection)
+    for name, own in found.items():
+        challenger = tested.get(champions.get(name, 0), waiting.get(name))
+        if challenger is not None:
+            own["challenger"] = challenger
     return found
+
+
+def _newest_in_staging(connection: sa.Connection) -> dict[str, int]:
+    """{name of the model: MLflow's number of its newest version in staging}."""
+    query = (
+        sa.select(models.c.name, sa.func.max(model_registry.c.version))
+        .join(models, models.c.id == model_registry.c.model_id)
+        .where(model_registry.c.stage == STAGING)
+        .group_by(models.c.name)
+    )
+    return dict(connection.execute(query).tuples().all())
+
+
+def _tested_against(connection: sa.Connection) -> dict[int, int]:
+    """{id of A: MLflow's number of B} of the newest running A/B test with each A."""
+    test = ab_experiments.c
+    query = sa.select(test.plan).where(test.status == "running").order_by(test.started_at, test.id)
+    pairs = {plan["versions"][0]: plan["versions"][1] for plan in connection.execute(query).scalars()}
+    numbers = sa.select(model_registry.c.id, model_registry.c.version).where(
+        model_registry.c.id.in_(pairs.values())
+    )
+    known = dict(connection.execute(numbers).tuples().all())
+    return {a: known[b] for a, b in pairs.items() if b in known}
 
 
 def _canonical(value: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,8 +46,8 @@ def promote(
     """Move a version to another stage; what was in production before is archived by the same decision.
 
     The way to production leads through the gate; an administrator's `override` is a written reason
-    for going through red lines, and stays in the ledger with them. `evidence` is plain data of the
-    caller's that is kept beside the gate's lines.
+    for going through red lines, and stays in the ledger with them, the policy and the approvals. `evidence` is
+    plain data of the caller's that is kept beside these.
 
     Raises gate.Refused where a line is red, Conflict for a move that is not allowed, InvalidInput,
     NotFound, NotAllowed.
@@ -59,23 +60,33 @@ def promote(
     if to not in STAGES:
         raise InvalidInput("A stage is one of {all}; “{stage}” is not.", all=", ".join(STAGES), stage=to)
 
-    def work(connection: sa.Connection) -> Entry:
+    def work(connection: sa.Connection, measured: gate.Measured | None) -> Entry:
         at = ledger.lock(connection)
         version = registry.read(connection, version_id)
         _check_move(version, to)
         kept: dict[str, Any] = dict(evidence or {}) | {"version": _identity(version)}
-        if to == PRODUCTION:
-            lines = gate.lines(connection, version)
+        if measured is not None:
+            lines = gate.lines(connection, version, measured, actor)
             red = any(line.state == gate.RED for line in lines)
             if red and override is None:
                 raise gate.Refused(lines)
-            kept |= {"gate": [line.plain() for line in lines], "override": override if red else None}
+            kept |= {
+                "policy": measured.policy.plain(),
+                "gate": [line.plain() for line in lines],
+                "approvals": [each.plain() for each in gate.of_version(connection, version.id)],
+                "override": override if red else None,
+            }
             if former := gate.in_production(connection, version.model_id):
                 replaced = {"version": _identity(former), "replaced_by": version.id}
                 _move(connection, at, actor, former, ARCHIVED, reason, replaced)
         return _move(connection, at, actor, version, to, reason, kept)
 
-    return wb.db.write(work)
+    while True:
+        measured = gate.measure(wb, version_id) if to == PRODUCTION else None
+        try:
+            return wb.db.write(partial(work, measured=measured))
+        except gate.Outdated:  # somebody promoted another version meanwhile: it is compared with that one now
+            continue
 
 
 def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, gate, ledger, production, proof, registry, serving, stages, themes, workbench
+from core import auth, ledger, production, proof, registry, serving, themes, workbench
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.registry import Version
 from core.settings import MIB
-from pages.widgets import alert_rules, deployments, frame, steps
+from pages.widgets import alert_rules, deployments, frame, promotion, steps
 from pages.widgets.runs import percent, when
 
 theme: themes.Theme | None = None
@@ -25,6 +25,7 @@ theme_id = theme.id if theme else None
 may_deploy = me.may(auth.TRAINER)
 if theme:
     steps.draw(wb, me, theme, "models")
+    frame.link(_("Promotion rules"), "rules.py", {"theme": theme.id})
 
 
 @frame.fragment(run_every=2)
@@ -62,7 +63,6 @@ def served() -> None:
 
 COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
 NEXT = {STAGING: PRODUCTION, PRODUCTION: ARCHIVED, ARCHIVED: STAGING}
-ICONS = {gate.GREEN: ":green[:material/check_circle:]", gate.RED: ":red[:material/cancel:]"}
 DECISIONS = 50
 """The newest so many are listed."""
 
@@ -76,55 +76,6 @@ def title(version: Version) -> str:
     return name + _("version {n}").format(n=version.version)
 
 
-def why(key: str, label: str, help: str) -> str:
-    """A reason that goes to the ledger."""
-    return st.text_area(label, max_chars=stages.MAX_REASON, height=70, key=key, help=help)
-
-
-def written(found: Version, to: str, red: bool) -> None:
-    """The reason, an administrator's word where the gate is red, and the press that does it."""
-    reason = why("stage-reason", _("Why"), _("It stays in the ledger for ever."))
-    override = None
-    if red and me.may(auth.ADMIN):
-        override = why(
-            "stage-override",
-            _("Why although the gate is red"),
-            _("Only administrators may do this; the red lines stay in the ledger with your reason."),
-        )
-    if st.button(
-        {STAGING: _("Back to staging"), PRODUCTION: _("Promote"), ARCHIVED: _("Archive")}[to],
-        type="primary",
-        key="yes-stage",
-        disabled=red and not me.may(auth.ADMIN),
-    ):
-        try:
-            stages.promote(wb, me, found.id, to, reason, override=override)
-        except VeritrainError as error:
-            frame.refuse(error)
-        else:
-            st.rerun()
-
-
-@frame.dialog(_("Put a version into production"))
-def promote(version: Version) -> None:
-    st.markdown(f"**{title(version)}**")
-    lines = gate.look(wb, version.id)
-    for line in lines:
-        icon = ICONS.get(line.state, ":gray[:material/help:]")
-        st.markdown(f"{icon} {frame.escape(line.text(_))}")
-    red = any(line.state == gate.RED for line in lines)
-    if red and not me.may(auth.ADMIN):
-        st.info(
-            _("While a line is red, only an administrator can promote this version, with a written reason.")
-        )
-    st.caption(
-        _("What is in production now is archived. Nothing is deployed or stopped by this.")
-        if any("champion" in line.fields for line in lines)
-        else _("Nothing is deployed or stopped by this.")
-    )
-    written(version, PRODUCTION, red)
-
-
 @frame.dialog(_("Change the stage of a version"))
 def move(version: Version) -> None:
     to = NEXT[version.stage]
@@ -134,7 +85,7 @@ def move(version: Version) -> None:
     )
     if to == ARCHIVED:
         st.caption(_("Then nothing of this model is in production. Its model server is not stopped by this."))
-    written(version, to, False)
+    promotion.written(wb, me, version, to, False)
 
 
 PROVED = {
@@ -187,7 +138,7 @@ def roll_back(version: Version) -> None:
             "leaves goes on answering, if it is deployed."
         )
     )
-    reason = why("rollback-reason", _("Why"), _("It stays in the ledger for ever."))
+    reason = promotion.why("rollback-reason", _("Why"), _("It stays in the ledger for ever."))
     if st.button(_("Roll back"), type="primary", key="yes-rollback"):
         with frame.refusals():
             production.roll_back(wb, me, version.id, reason)
@@ -205,7 +156,7 @@ def stage_button(version: Version) -> None:
         if st.button(
             _("Promote"), key=f"promote-{version.id}", help=_("Puts it into production, if the gate lets it.")
         ):
-            promote(version)
+            promotion.ask(wb, me, version, title(version))
         return
     text, help = {
         PRODUCTION: (_("Archive"), _("Takes it out of production.")),

@@ -288,6 +288,8 @@ def came_from(run: Run) -> None:
                 speed=facts["images_per_second"],
             )
         )
+        if "latency_ms" in facts:
+            st.markdown(_("- Answers after {ms:.3g} ms, one image at a time").format(ms=facts["latency_ms"]))
     if run.mlflow_run_id and run.result:
         address = f"/mlflow/#/experiments/{run.result['mlflow_experiment_id']}/runs/{run.mlflow_run_id}"
         st.link_button(

@@ -392,6 +392,19 @@ model_registry = sa.Table(
     sa.Column("size", sa.BigInteger),  # bytes of the files
 )
 
+model_benchmarks = sa.Table(
+    "model_benchmarks",  # append-only; the newest of a name counts
+    metadata,
+    id_column("model_benchmarks"),
+    *reference("version_id", "model_registry"),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("score", sa.Double, nullable=False),  # 0–1
+    sa.Column("detail", Json, nullable=False),
+    sa.Column("created_by", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+postgres_index(model_benchmarks, "version_id", "id")
+
 registry_ledger = sa.Table(
     "registry_ledger",  # append-only; core.ledger alone writes it
     metadata,
@@ -410,6 +423,18 @@ registry_ledger = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),  # SHA-256 of all of the above
 )
 postgres_index(registry_ledger, "model_id", "id")
+
+registry_approvals = sa.Table(
+    "registry_approvals",  # append-only
+    metadata,
+    id_column("registry_approvals"),
+    *reference("version_id", "model_registry"),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("user_name", sa.String(64), nullable=False),  # at that moment
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("at", Time, nullable=False),
+)
+postgres_index(registry_approvals, "version_id", "id")
 
 model_train_data = sa.Table(
     "model_train_data",

@@ -37,16 +37,21 @@ def feature(name: str) -> str:
 
 def kind(found: Slice) -> str:
     """The kind of images, such as “the darkest third”."""
-    if found.bounds is None:
-        return found.kind
+    return kind_of(found.feature, found.kind, found.bounds is not None)
+
+
+def kind_of(feature: str, name: str, measured: bool) -> str:
+    """The same of a slice's parts; `measured` says that `name` is one of THIRDS."""
+    if not measured:
+        return name
     thirds = {
         "light": (_("the darkest third"), _("the middle third"), _("the brightest third")),
         "contrast": (_("the flattest third"), _("the middle third"), _("the richest third")),
         "sharpness": (_("the most blurred third"), _("the middle third"), _("the sharpest third")),
         "colour": (_("the greyest third"), _("the middle third"), _("the most colourful third")),
         "area": (_("the smallest third"), _("the middle third"), _("the largest third")),
-    }[found.feature]
-    return thirds[("low", "middle", "high").index(found.kind)]
+    }[feature]
+    return thirds[("low", "middle", "high").index(name)]
 
 
 def advice(found: Advice) -> str:

@@ -1,4 +1,6 @@
-"""Pure. Parameters: the models of params.yaml, auguments.yaml and optuna_params.yaml, YAML in and out, their history."""
+"""Pure. Parameters: the models of params.yaml, auguments.yaml, optuna_params.yaml and gate.yaml, YAML in and out,
+their history.
+"""
 
 from core.params.architectures import ARCHITECTURES
 from core.params.auguments import Auguments
@@ -7,6 +9,7 @@ from core.params.fields import FormField, form_fields, value_at, with_value, wit
 from core.params.history import PAGE, Version, history
 from core.params.models import Params
 from core.params.presets import Preset, presets
+from core.params.promotion import GatePolicy
 from core.params.saved import (
     BY_HAND,
     ChangedMeanwhile,
@@ -21,6 +24,9 @@ from core.params.saved import (
 )
 from core.params.text import (
     FILES,
+    GATE,
+    PARAMETERS,
+    Family,
     check,
     json_schema,
     load_defaults,
@@ -36,12 +42,16 @@ __all__ = [
     "ARCHITECTURES",
     "BY_HAND",
     "FILES",
+    "GATE",
     "PAGE",
+    "PARAMETERS",
     "Auguments",
     "Change",
     "ChangedMeanwhile",
+    "Family",
     "Files",
     "FormField",
+    "GatePolicy",
     "OptunaParams",
     "Params",
     "Preset",

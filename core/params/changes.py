@@ -96,6 +96,8 @@ def shown(field: FormField, value: Any, translate: Translate = str) -> str:
         return translate(N_("on")) if value else translate(N_("off"))
     if field.kind == "numbers":
         return ", ".join(_number(part) for part in value)
+    if field.kind == "scores":
+        return ", ".join(f"{name} {_number(score)}" for name, score in value.items()) or translate(N_("none"))
     return _number(value) if isinstance(value, float) else str(value)
 
 

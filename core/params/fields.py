@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from core.i18n import N_ as N_
 
-Kind = Literal["int", "float", "bool", "choice", "text", "numbers"]
+Kind = Literal["int", "float", "bool", "choice", "text", "numbers", "scores"]
+"""`scores` is {name: number}."""
 
 
 class Group(BaseModel):
@@ -178,5 +179,7 @@ def _kind(info: FieldInfo) -> Kind:
         return "choice"
     if get_origin(annotation) is tuple:
         return "numbers"
+    if get_origin(annotation) is dict:
+        return "scores"
     kinds: dict[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
     return kinds[annotation]

@@ -12,7 +12,7 @@ from core.params import saved
 from core.params.changes import Change, Translate, changes
 from core.params.fields import N_
 from core.params.repository import Commit
-from core.params.text import shipped
+from core.params.text import PARAMETERS, Family, shipped
 from core.settings import Settings
 
 PAGE = 20
@@ -39,29 +39,38 @@ class Version:
 
 
 def history(
-    settings: Settings, theme_id: int, *, limit: int = PAGE, before: str | None = None
+    settings: Settings,
+    theme_id: int,
+    *,
+    limit: int = PAGE,
+    before: str | None = None,
+    of: Family = PARAMETERS,
 ) -> list[Version]:
-    """The theme's versions, newest first; only those older than the version `before` where it is given.
+    """The theme's versions of a family of files, newest first; only those older than `before` where it is given.
 
     Raises NotFound where there is no version `before`.
     """
-    found = saved.files(settings, theme_id) if before is None else saved.files_at(settings, theme_id, before)
+    found = (
+        saved.files(settings, theme_id, of)
+        if before is None
+        else saved.files_at(settings, theme_id, before, of)
+    )
     if not found.version:
         return []
     repository = saved.repository_of(settings)
-    commits = repository.log(f"themes/{int(theme_id)}", found.version, limit + 1)
+    commits = repository.log(saved.paths_of(theme_id, of), found.version, limit + 1)
     if before is not None and commits and commits[0].id == found.version:
         commits = commits[1:]
     commits = commits[:limit]
     blobs = [blob for commit in commits for pair in commit.changed.values() for blob in pair if blob]
     texts = repository.texts(blobs) if blobs else {}
-    return [_version(commit, texts, theme_id) for commit in commits]
+    return [_version(commit, texts, saved.paths_of(theme_id, of)) for commit in commits]
 
 
-def _version(commit: Commit, texts: Mapping[str, bytes], theme_id: int) -> Version:
+def _version(commit: Commit, texts: Mapping[str, bytes], paths: Mapping[str, type[BaseModel]]) -> Version:
     found: list[Change] = []
     unreadable = False
-    for path, model in saved.paths_of(theme_id).items():
+    for path, model in paths.items():
         if path not in commit.changed:
             continue
         old, new = (_read(blob, texts, model) for blob in commit.changed[path])

@@ -14,7 +14,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,9 +93,9 @@ class Repository:
         counted = self._run("rev-list", "--count", commit, f"^{BRANCH}").decode().strip()
         return commit if counted == "0" else None
 
-    def log(self, path: str, start: str, limit: int) -> list[Commit]:
-        """Commits that touched what lies below `path`, newest first, from commit `start` back."""
-        return list(_log(self.folder, path, start, limit))
+    def log(self, paths: Iterable[str], start: str, limit: int) -> list[Commit]:
+        """Commits that touched one of `paths`, newest first, from commit `start` back."""
+        return list(_log(self.folder, tuple(paths), start, limit))
 
     def is_clean(self, paths: Sequence[str]) -> bool:
         """Whether the files in the folder are those of the newest commit."""
@@ -275,12 +275,12 @@ def _tree(folder: Path, commit: str) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _log(folder: Path, path: str, start: str, limit: int) -> tuple[Commit, ...]:
+def _log(folder: Path, paths: tuple[str, ...], start: str, limit: int) -> tuple[Commit, ...]:
     out = (
         Repository(folder)
         ._run(
             *("log", f"-n{limit}", "--raw", "--no-abbrev", "--no-renames", "--root", "-z"),
-            *("--format=%x01%H%x00%an%x00%aI%x00%B%x00", start, "--", path),
+            *("--format=%x01%H%x00%an%x00%aI%x00%B%x00", start, "--", *paths),
         )
         .decode("utf-8", "replace")
     )

@@ -1,7 +1,7 @@
 """Pure. The parameters people saved for a theme: texts in the Git repository data/config, a commit for each save.
 
-`themes/<id>/params.yaml`, `auguments.yaml` and `optuna_params.yaml` are kept as people write them. What is
-not there has the shipped defaults.
+`themes/<id>/params.yaml`, `auguments.yaml`, `optuna_params.yaml` and `gate.yaml` are kept as people write them. What
+is not there has the shipped defaults. The first three are one family with one history, the last is another.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from core.params.changes import Change, changes
 from core.params.fields import N_
 from core.params.models import Params
 from core.params.repository import Repository, blob_of
-from core.params.text import FILES, parse_yaml, shipped, to_yaml
+from core.params.text import FILES, GATE, PARAMETERS, Family, parse_yaml, shipped, to_yaml
 from core.params.together import check_together
-from core.params.tuning import OptunaParams
 from core.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
-KNOWN: tuple[type[BaseModel], ...] = tuple(FILES)
+KNOWN: Family = tuple(FILES)
 PROGRAM = "Veritrain"
 """Author of what no signed-in person saved."""
 BY_HAND = N_("somebody outside Veritrain")
@@ -36,7 +35,7 @@ BY_HAND = N_("somebody outside Veritrain")
 
 @dataclass(frozen=True)
 class Files:
-    """A theme's three files at one version."""
+    """A theme's files of one family at one version."""
 
     version: str
     """Commit of the repository; "" before the first save."""
@@ -55,9 +54,13 @@ class Files:
                 reason=error.text(),
             ) from error
 
-    def models(self) -> tuple[Params, Auguments, OptunaParams]:
-        """All three. Raises as `model`."""
-        return self.model(Params), self.model(Auguments), self.model(OptunaParams)
+    @property
+    def family(self) -> Family:
+        return tuple(self.texts)
+
+    def models(self) -> tuple[BaseModel, ...]:
+        """Those of all files. Raises as `model`."""
+        return tuple(self.model(model) for model in self.texts)
 
 
 class ChangedMeanwhile(Conflict):
@@ -80,16 +83,16 @@ class ChangedMeanwhile(Conflict):
         return translate(self.message).format(**self.fields | {"changes": "; ".join(shown) or "–"})
 
 
-def files(settings: Settings, theme_id: int) -> Files:
+def files(settings: Settings, theme_id: int, of: Family = PARAMETERS) -> Files:
     """The theme's files as they are now. Raises Unavailable when there are saved ones and git does not work."""
     repository = _settled(settings, theme_id)
-    return _at(repository, theme_id, repository.head() or "")
+    return _at(repository, theme_id, repository.head() or "", of)
 
 
-def files_at(settings: Settings, theme_id: int, version: str) -> Files:
+def files_at(settings: Settings, theme_id: int, version: str, of: Family = PARAMETERS) -> Files:
     """The theme's files at an earlier version. Raises NotFound when there is none of that name."""
     repository = _settled(settings, theme_id)
-    return _at(repository, theme_id, _known(repository, version))
+    return _at(repository, theme_id, _known(repository, version), of)
 
 
 def saved(settings: Settings, theme_id: int) -> tuple[Params, Auguments]:
@@ -103,7 +106,7 @@ def saved(settings: Settings, theme_id: int) -> tuple[Params, Auguments]:
 
 def saved_text(settings: Settings, theme_id: int, model: type[BaseModel]) -> str:
     """The YAML of one of the theme's files as people last left it, comments included."""
-    return files(settings, theme_id).texts[model]
+    return files(settings, theme_id, _family(model)).texts[model]
 
 
 def save(
@@ -111,9 +114,9 @@ def save(
 ) -> Files:
     """Save what a person set; comments of the saved texts stay, files that are not given stay as they are.
 
-    `base` and what is raised: see `save_texts`.
+    The models are of one family. `base` and what is raised: see `save_texts`.
     """
-    now = files(settings, theme_id)
+    now = files(settings, theme_id, _family(*map(type, models)))
     texts = {}
     for model in models:
         try:
@@ -133,24 +136,32 @@ def save_texts(
 ) -> Files:
     """Save the YAML a person wrote as it is: one commit by `author`, on disk when this returns.
 
-    `base` is the version that the person saw. Raises ChangedMeanwhile when the theme's files have changed
-    since then, InvalidInput as `parse_yaml`, Unavailable when git does not work; then nothing is saved.
+    The texts are of one family. `base` is the version that the person saw. Raises ChangedMeanwhile when the family's
+    files have changed since then, InvalidInput as `parse_yaml`, Unavailable when git does not work; then nothing is
+    saved.
     """
     for model, text in texts.items():
         parsed(text, model)
+    of = _family(*texts)
     with _locked(settings, theme_id) as repository:
-        now = repository.head() or ""
-        _agree(repository, theme_id, now, texts)
-        if base is not None and base != now:
-            _refuse_if_changed(repository, theme_id, base, now)
-        return _commit(repository, theme_id, author, texts)
+        before = _at(repository, theme_id, repository.head() or "", of)
+        _agree({**before.texts, **texts})
+        if base is not None and base != before.version:
+            _refuse_if_changed(repository, before, base)
+        return _commit(repository, before, author, texts)
 
 
 def restore(
-    settings: Settings, theme_id: int, author: str, version: str, *, base: str | None = None
+    settings: Settings,
+    theme_id: int,
+    author: str,
+    version: str,
+    *,
+    base: str | None = None,
+    of: Family = PARAMETERS,
 ) -> Files:
     """Make an earlier version the newest one again: a new commit with its texts. Raises as `save_texts`."""
-    earlier = files_at(settings, theme_id, version)
+    earlier = files_at(settings, theme_id, version, of)
     return save_texts(settings, theme_id, author, earlier.texts, base=base)
 
 
@@ -165,8 +176,8 @@ def path_of(theme_id: int, model: type[BaseModel]) -> str:
     return f"themes/{int(theme_id)}/{FILES[model]}"
 
 
-def paths_of(theme_id: int) -> dict[str, type[BaseModel]]:
-    return {path_of(theme_id, model): model for model in KNOWN}
+def paths_of(theme_id: int, of: Family = KNOWN) -> dict[str, type[BaseModel]]:
+    return {path_of(theme_id, model): model for model in of}
 
 
 def repository_of(settings: Settings) -> Repository:
@@ -181,12 +192,17 @@ def readable(text: str, model: type[Model]) -> Model | None:
         return None
 
 
-def _at(repository: Repository, theme_id: int, version: str) -> Files:
+def _family(*models: type[BaseModel]) -> Family:
+    """Of which family the files are; without any, of the parameters."""
+    return GATE if set(models) & set(GATE) else PARAMETERS
+
+
+def _at(repository: Repository, theme_id: int, version: str, of: Family) -> Files:
     stored = repository.files(version or None)
-    blobs = {model: stored[path] for path, model in paths_of(theme_id).items() if path in stored}
+    blobs = {model: stored[path] for path, model in paths_of(theme_id, of).items() if path in stored}
     contents = repository.texts(list(blobs.values())) if blobs else {}
     texts = {model: contents[blob].decode("utf-8", "replace") for model, blob in blobs.items()}
-    return Files(version, {model: texts.get(model) or shipped(model) for model in KNOWN}, theme_id)
+    return Files(version, {model: texts.get(model) or shipped(model) for model in of}, theme_id)
 
 
 def _known(repository: Repository, version: str) -> str:
@@ -218,25 +234,27 @@ def _locked(settings: Settings, theme_id: int) -> Iterator[Repository]:
         yield repository
 
 
-def _refuse_if_changed(repository: Repository, theme_id: int, base: str, now: str) -> None:
+def _refuse_if_changed(repository: Repository, now: Files, base: str) -> None:
+    paths = paths_of(now.theme_id, now.family)
     seen = repository.files(_known(repository, base) if base else None)
-    stored = repository.files(now or None)
-    if all(seen.get(path) == stored.get(path) for path in paths_of(theme_id)):
+    stored = repository.files(now.version or None)
+    if all(seen.get(path) == stored.get(path) for path in paths):
         return
-    newest = repository.log(f"themes/{theme_id}", now, 1)[0]
-    before, after = (_at(repository, theme_id, version) for version in (base, now))
+    newest = repository.log(paths, now.version, 1)[0]
+    before = _at(repository, now.theme_id, base, now.family)
     found = [
         change
-        for model in KNOWN
-        if (old := readable(before.texts[model], model)) and (new := readable(after.texts[model], model))
+        for model in now.family
+        if (old := readable(before.texts[model], model)) and (new := readable(now.texts[model], model))
         for change in changes([old], [new])
     ]
     raise ChangedMeanwhile(newest.author, f"{newest.at:%Y-%m-%d %H:%M}", found)
 
 
-def _agree(repository: Repository, theme_id: int, now: str, texts: Mapping[type[BaseModel], str]) -> None:
+def _agree(after: Mapping[type[BaseModel], str]) -> None:
     """Raises InvalidInput where the files would contradict each other."""
-    after = {**_at(repository, theme_id, now).texts, **texts}
+    if Params not in after:
+        return
     params, auguments = readable(after[Params], Params), readable(after[Auguments], Auguments)
     if (
         params is not None and auguments is not None
@@ -245,14 +263,14 @@ def _agree(repository: Repository, theme_id: int, now: str, texts: Mapping[type[
 
 
 def _commit(
-    repository: Repository, theme_id: int, author: str, texts: Mapping[type[BaseModel], str]
+    repository: Repository, before: Files, author: str, texts: Mapping[type[BaseModel], str]
 ) -> Files:
-    before = _at(repository, theme_id, repository.head() or "")
+    theme_id = before.theme_id
     stored = repository.files(before.version or None)
     # A file that was never saved and still says what is shipped goes on following what is shipped.
     changed = {
         path: texts[model]
-        for path, model in paths_of(theme_id).items()
+        for path, model in paths_of(theme_id, before.family).items()
         if model in texts and texts[model] != before.texts[model]
     }
     if not changed:
@@ -269,7 +287,7 @@ def _commit(
     version = repository.commit(
         {path: text.encode("utf-8") for path, text in changed.items()}, author, f"{subject}\n\n{body}"
     )
-    return _at(repository, theme_id, version)
+    return _at(repository, theme_id, version, before.family)
 
 
 def _earlier_places(folder: Path) -> list[tuple[Path, str]]:

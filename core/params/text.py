@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -20,6 +21,7 @@ from core.errors import InvalidInput
 from core.params.auguments import Auguments
 from core.params.fields import N_, bounds
 from core.params.models import Params
+from core.params.promotion import GatePolicy
 from core.params.tuning import OptunaParams
 from core.settings import ROOT
 
@@ -30,7 +32,12 @@ FILES: dict[type[BaseModel], str] = {
     Params: "params.yaml",
     Auguments: "auguments.yaml",
     OptunaParams: "optuna_params.yaml",
+    GatePolicy: "gate.yaml",
 }
+Family = tuple[type[BaseModel], ...]
+PARAMETERS: Family = (Params, Auguments, OptunaParams)
+"""What trainings and searches read. The files of a family are saved, compared and restored together."""
+GATE: Family = (GatePolicy,)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -174,6 +181,8 @@ class InvalidSetting(InvalidInput):
 def _sentence(error: ErrorDetails, model: type[BaseModel], tree: CommentedMap | None) -> InvalidSetting:
     path = tuple(error["loc"])
     kind = error["type"]
+    if path[-1:] == ("[key]",):  # the name of an entry
+        path = path[:-1]
     if kind == "missing":  # too few numbers in a list: the list is what is wrong
         path = path[:-1]
     fields: dict[str, Any] = {
@@ -263,4 +272,6 @@ def _keys_of(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
 def _bounds_of(model: type[BaseModel], path: tuple[Any, ...]) -> tuple[float | None, float | None]:
     owner = _inner(model, path[:-1])
+    if get_origin(owner) is dict:
+        return bounds(FieldInfo.from_annotation(get_args(owner)[-1]))
     return bounds(owner.model_fields[str(path[-1])])

@@ -266,6 +266,7 @@ def _finish(
 
         predictions[split] = evaluate.predict(classifier, job.files, splits[split], advanced, left_out)
         before += len(splits[split])
+    latency_ms = evaluate.latency(classifier, job.files, predictions["test"].rows)
     table = job.folder / "predictions.parquet"
     evaluate.write_predictions(table, spec.labels, predictions)
     figures = {split: evaluate.figures(spec.labels, found) for split, found in predictions.items()}
@@ -296,6 +297,7 @@ def _finish(
         "best_epoch": trained.best_epoch if best.name == checkpoints.BEST else trained.epochs_run,
         "seconds": round(trained.seconds, 3),
         "images_per_second": round(trained.images_per_second, 1),
+        "latency_ms": round(latency_ms, 3),
         "precision": chosen.precision,
         "device": hardware.name(chosen),
         "threads": chosen.threads,

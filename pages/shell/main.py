@@ -43,6 +43,7 @@ TITLES = {
     "history.py": _("History"),
     "models.py": _("Models"),
     "monitoring.py": _("Monitoring"),
+    "rules.py": _("Promotion rules"),
     "predict.py": _("Predict"),
     "ab.py": _("A/B tests"),
     "abtest.py": _("A/B test"),

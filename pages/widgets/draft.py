@@ -1,4 +1,4 @@
-"""What a person is writing on the screen of parameters: the form and the text are two views of it."""
+"""What a person is writing on a screen of parameters or rules: the form and the text are two views of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from core.errors import VeritrainError
 from core.params import Auguments, Params
 
 Texts = dict[type[BaseModel], str]
-MODELS: tuple[type[BaseModel], ...] = (Params, Auguments)
-"""The files that the screen shows."""
+MODELS: params.Family = (Params, Auguments)
+"""The files that the screen of parameters shows."""
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Draft:
     base: params.Files
     """The saved version it was made from."""
     texts: Texts
+    """Of the files that the screen shows."""
     seeds: dict[type[BaseModel], BaseModel] = field(default_factory=dict)
     """What the inputs of the form start with."""
     form_round: int = 0
@@ -31,7 +32,7 @@ class Draft:
 
     @property
     def changed(self) -> bool:
-        return any(self.texts[model] != self.base.texts[model] for model in MODELS)
+        return any(text != self.base.texts[model] for model, text in self.texts.items())
 
     def problem(self, model: type[BaseModel]) -> VeritrainError | None:
         """What is wrong with the text."""
@@ -43,7 +44,9 @@ class Draft:
 
     def models(self) -> list[BaseModel]:
         """The parameters in the texts, without those that cannot be read."""
-        return [params.parse_yaml(self.texts[model], model) for model in MODELS if not self.problem(model)]
+        return [
+            params.parse_yaml(text, model) for model, text in self.texts.items() if not self.problem(model)
+        ]
 
     def put(self, *models: BaseModel) -> None:
         """Set whole files, both in the form and in the text."""
@@ -81,23 +84,26 @@ class Draft:
         return self.seeds[model]
 
 
-def of(theme_id: int, saved: params.Files) -> Draft:
+def of(theme_id: int, saved: params.Files, shown: params.Family = MODELS) -> Draft:
     """The draft of this browser tab; one without changes follows what others save."""
-    key = f"draft-{theme_id}"
-    found: Draft | None = st.session_state.get(key)
+    found: Draft | None = st.session_state.get(_key(theme_id, shown))
     if found is None or (not found.changed and found.base.texts != saved.texts):
-        found = fresh(theme_id, saved)
+        found = fresh(theme_id, saved, shown)
     elif found.base.texts == saved.texts:
         found.base = saved
     return found
 
 
-def fresh(theme_id: int, saved: params.Files) -> Draft:
+def fresh(theme_id: int, saved: params.Files, shown: params.Family = MODELS) -> Draft:
     """Forget what was written; the inputs show what is saved."""
-    key = f"draft-{theme_id}"
+    key = _key(theme_id, shown)
     old: Draft | None = st.session_state.get(key)
-    made = Draft(saved, {model: saved.texts[model] for model in MODELS})
+    made = Draft(saved, {model: saved.texts[model] for model in shown})
     if old is not None:
         made.form_round, made.text_round = old.form_round + 1, old.text_round + 1
     st.session_state[key] = made
     return made
+
+
+def _key(theme_id: int, shown: params.Family) -> str:
+    return f"draft-{params.FILES[shown[0]]}-{theme_id}"

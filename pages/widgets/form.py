@@ -85,6 +85,8 @@ def _input(
         entered = st.number_input(title, value=int(value), step=int(field.step or 1), **shown)
     elif field.kind == "float":
         entered = st.number_input(title, value=float(value), step=field.step or 0.01, format="%g", **shown)
+    elif field.kind == "scores":
+        entered = _scores(title, value, **shown)
     elif field.kind == "numbers":
         entered = _numbers(st.text_input(title, ", ".join(f"{v:g}" for v in value), **shown))
     else:
@@ -92,6 +94,30 @@ def _input(
     if entered != default and not off:
         st.caption(_("Changed; default: {value}").format(value=frame.escape(_shown(field, default))))
     return entered
+
+
+def _scores(title: str, value: Mapping[str, float], *, key: str, help: str, disabled: bool) -> Any:
+    """A table of names and numbers with room for more; a name that stands there twice is left to the check."""
+    st.caption(title, help=help)
+    rows: Any = st.data_editor(
+        [{"name": name, "score": score} for name, score in value.items()] or [{"name": None, "score": None}],
+        column_config={
+            "name": st.column_config.TextColumn(_("Name"), max_chars=100),
+            "score": st.column_config.NumberColumn(_("At least"), format="%g", step=0.01),
+        },
+        column_order=("name", "score"),
+        num_rows="dynamic",
+        hide_index=True,
+        key=key,
+        disabled=disabled,
+    )
+    entered: list[tuple[str, float | None]] = [
+        (str(row.get("name") or "").strip(), row.get("score"))
+        for row in rows
+        if row.get("name") or row.get("score") is not None
+    ]
+    found = dict(entered)
+    return found if len(found) == len(entered) else ", ".join(name for name, _score in entered)
 
 
 def _numbers(text: str) -> Any:
@@ -107,6 +133,8 @@ def _shown(field: FormField, value: Any) -> str:
         return _(field.choices[value])
     if field.kind == "bool":
         return _("on") if value else _("off")
+    if field.kind == "scores":
+        return ", ".join(f"{name} {score:g}" for name, score in value.items()) or _("none")
     if field.kind == "numbers":
         return ", ".join(f"{v:g}" for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

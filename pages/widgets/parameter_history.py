@@ -1,4 +1,4 @@
-"""Who changed a theme's parameters, what differs between two states, and the way back to an earlier one."""
+"""Who changed a theme's parameters or rules, what differs between two states, and the way back to an earlier one."""
 
 from __future__ import annotations
 
@@ -27,21 +27,44 @@ def draw(
     wb: Workbench, me: auth.User, theme: themes.Theme, draft: Draft, done: Callable[[str], None]
 ) -> None:
     """Compare, then the versions, newest first. `done` is called with a word after a restore."""
+    found = runs.history(wb, theme.id, limit=RUNS)
+
+    def compare(versions: Sequence[Version]) -> None:
+        _compare(wb, theme, draft, versions, found)
+
+    def restore(version: str) -> None:
+        params.restore(wb.settings, theme.id, me.name, version)
+        done(_("Restored. The next training uses these parameters."))
+
+    versions(wb, theme, draft, restore if me.may(auth.TRAINER) else None, compare)
+
+
+def versions(
+    wb: Workbench,
+    theme: themes.Theme,
+    draft: Draft,
+    restore: Callable[[str], None] | None,
+    before: Callable[[Sequence[Version]], None] | None = None,
+) -> None:
+    """The versions of the draft's family of files, newest first, below what `before` draws of them.
+
+    `restore` is called with the version that a person wants back; None: who looks may not.
+    """
     shown_key = f"versions-{theme.id}"
     shown = st.session_state.get(shown_key, params.PAGE)
     try:
-        versions = params.history(wb.settings, theme.id, limit=shown + 1)
+        found = params.history(wb.settings, theme.id, limit=shown + 1, of=draft.base.family)
     except VeritrainError as error:
         frame.refuse(error)
         return
-    found = runs.history(wb, theme.id, limit=RUNS)
-    _compare(wb, theme, draft, versions[:shown], found)
+    if before is not None:
+        before(found[:shown])
     st.subheader(_("All changes"), anchor=False)
-    if not versions:
+    if not found:
         st.caption(_("Nothing has been changed yet: the shipped defaults are used."))
-    for number, version in enumerate(versions[:shown]):
-        _version(wb, me, theme, draft, version, newest=number == 0, done=done)
-    if len(versions) > shown and st.button(_("Show older"), key="older-versions"):
+    for number, version in enumerate(found[:shown]):
+        _version(wb, theme, draft, version, None if number == 0 else restore, newest=number == 0)
+    if len(found) > shown and st.button(_("Show older"), key="older-versions"):
         st.session_state[shown_key] = shown + params.PAGE
         st.rerun()
 
@@ -106,13 +129,12 @@ def _state(
 
 def _version(
     wb: Workbench,
-    me: auth.User,
     theme: themes.Theme,
     draft: Draft,
     version: Version,
+    restore: Callable[[str], None] | None,
     *,
     newest: bool,
-    done: Callable[[str], None],
 ) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -121,31 +143,27 @@ def _version(
             if newest:
                 st.markdown(_(":green-badge[in use]"), width="content")
             st.space("stretch")
-            if (
-                not newest
-                and me.may(auth.TRAINER)
-                and st.button(
-                    _("Restore"),
-                    key=f"restore-{version.id}",
-                    help=_("Makes this version the newest again, after you have seen what that changes."),
-                )
+            if restore is not None and st.button(
+                _("Restore"),
+                key=f"restore-{version.id}",
+                help=_("Makes this version the newest again, after you have seen what that changes."),
             ):
-                _ask_restore(wb, me, theme, draft, version, done)
+                _ask_restore(wb, theme, draft, version, restore)
         st.markdown(_sentences(version.sentences(_)))
 
 
 def _restore_dialog(
     wb: Workbench,
-    me: auth.User,
     theme: themes.Theme,
     draft: Draft,
     version: Version,
-    done: Callable[[str], None],
+    restore: Callable[[str], None],
 ) -> None:
+    family = draft.base.family
     with frame.refusals():
         differing = params.changes(
-            params.files(wb.settings, theme.id).models(),
-            params.files_at(wb.settings, theme.id, version.id).models(),
+            params.files(wb.settings, theme.id, family).models(),
+            params.files_at(wb.settings, theme.id, version.id, family).models(),
         )
         st.markdown(
             _("This would change:") + "\n" + frame.bullets(change.text(_) for change in differing)
@@ -157,8 +175,7 @@ def _restore_dialog(
         st.warning(_("What you have changed and not saved will be gone."))
     if st.button(_("Yes, restore it"), type="primary", key="yes-restore"):
         with frame.refusals():
-            params.restore(wb.settings, theme.id, me.name, version.id)
-            done(_("Restored. The next training uses these parameters."))
+            restore(version.id)
 
 
 def _ask_restore(*arguments: object) -> None:

@@ -1,0 +1,12 @@
+"""Approvals of model versions by a second person."""
+
+from core.db.migrations.scripts import run_beside
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    run_beside(__file__)
