@@ -30,6 +30,7 @@ from api import (
     training,
     tunings,
     users,
+    versions,
 )
 
 routers = (  # tried in this order, so the one that programs ask with every request of theirs is first
@@ -56,6 +57,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     models.router,
     duels.router,
     stages.router,
+    versions.router,  # its /{version_id} would take the paths without an id of the one before
 )
 
 
