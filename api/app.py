@@ -34,6 +34,7 @@ from api import (
     training,
     tunings,
     users,
+    versions,
     webhooks,
 )
 
@@ -66,6 +67,7 @@ routers = (  # tried in this order, so those that programs ask with every reques
     webhooks.router,
     alerts.router,
     gate_policies.router,
+    versions.router,  # its /{version_id} would take the paths without an id of the one before
 )
 
 

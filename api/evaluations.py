@@ -13,7 +13,9 @@ from api.deps import Bench, Id, Viewer
 from api.router import Router
 from core.errors import InvalidInput
 from core.evaluations import compared, report, words
+from core.evaluations.compared import Comparison
 from core.evaluations.intervals import Interval
+from core.evaluations.report import Report
 
 router = Router(tags=["training"])
 
@@ -78,7 +80,7 @@ class ComparisonOut(BaseModel):
     """What later runs' images have that the first's have not."""
 
 
-def _interval(found: Interval) -> IntervalOut:
+def interval_out(found: Interval) -> IntervalOut:
     return IntervalOut(**asdict(found))
 
 
@@ -92,14 +94,18 @@ def compare(request: Request, wb: Bench, _user: Viewer, runs: str) -> Comparison
         raise InvalidInput(
             "“{runs}” is no list of runs; write their numbers with commas between.", runs=runs[:80]
         ) from None
-    found = compared.of_runs(wb, ids)
+    return comparison_out(compared.of_runs(wb, ids))
+
+
+def comparison_out(found: Comparison) -> ComparisonOut:
+    """In the language that was last asked for."""
     judged = found.judged
     return ComparisonOut(
         runs=list(found.ids),
         n=len(found.shared),
         best=judged.best if judged else None,
         sentence=words.verdict(found),
-        marks={mark.run.id: _interval(mark.accuracy) if mark.accuracy else None for mark in found.marks},
+        marks={mark.run.id: interval_out(mark.accuracy) if mark.accuracy else None for mark in found.marks},
         pairs=[
             PairOut(
                 other=pair.other,
@@ -122,13 +128,17 @@ def evaluation(
     request: Request, wb: Bench, _user: Viewer, run_id: Id, split: Literal["test", "valid"] = "test"
 ) -> EvaluationOut:
     problems.speak(request)
-    found = report.of_run(wb, run_id, split)
+    return evaluation_out(report.of_run(wb, run_id, split))
+
+
+def evaluation_out(found: Report) -> EvaluationOut:
+    """In the language that was last asked for."""
     return EvaluationOut(
-        run_id=run_id,
-        split=split,
+        run_id=found.run_id,
+        split=found.split,
         n=len(found.answers.ids),
-        accuracy=_interval(found.accuracy),
-        macro_f1=_interval(found.macro_f1),
+        accuracy=interval_out(found.accuracy),
+        macro_f1=interval_out(found.macro_f1),
         ece=found.calibration.ece,
         brier=found.calibration.brier,
         reliability=[asdict(each) for each in found.calibration.bins],
@@ -138,7 +148,7 @@ def evaluation(
                 kind=each.kind,
                 bounds=each.bounds,
                 n=each.n,
-                right=_interval(each.right),
+                right=interval_out(each.right),
                 others=each.others,
                 p=each.p,
             )

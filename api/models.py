@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,11 +11,33 @@ from pydantic import BaseModel
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import registry, serving
+from core import model_benchmarks, registry, serving
+from core.model_benchmarks import Benchmark
 from core.registry import Version
 from core.serving import Deployment
+from core.workbench import Workbench
 
 router = Router(tags=["models"])
+
+MOST = 200
+"""Versions in one answer."""
+
+
+class BenchmarkOut(BaseModel):
+    id: int
+    name: str
+    score: float
+    detail: dict[str, Any]
+    created_by: int
+    created_at: datetime
+
+
+class BaseOut(BaseModel):
+    """What the training began with."""
+
+    architecture: str
+    weights: str
+    """none, default, or a file's name."""
 
 
 class VersionOut(BaseModel):
@@ -24,13 +47,26 @@ class VersionOut(BaseModel):
     theme_id: int
     theme_name: str
     version: int
+    """MLflow's number."""
+    semver: str
     stage: str
+    kind: str
+    base: BaseOut
+    tags: tuple[str, ...]
+    description: str
     run_id: int
     uri: str
     snapshot_hash: str
+    commit: str | None
     code: dict[str, Any]
     metrics: dict[str, Any]
+    benchmarks: list[BenchmarkOut]
+    """The newest of each name."""
     labels: tuple[str, ...]
+    size: int | None
+    """Bytes of its files."""
+    checksum: str | None
+    """SHA-256 over the names and hashes of its files."""
     created_at: datetime
 
 
@@ -44,11 +80,27 @@ class DeploymentOut(BaseModel):
     created_at: datetime
 
 
-def _version(version: Version) -> VersionOut:
-    return VersionOut.model_validate(version, from_attributes=True)
+def version_fields(version: Version, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    """What `VersionOut` says of it."""
+    return vars(version) | {
+        "semver": str(version.semver),
+        "base": BaseOut(architecture=version.architecture, weights=version.weights),
+        "commit": version.code.get("commit"),
+        "checksum": version.checksum,
+        "benchmarks": [benchmark_out(each) for each in benchmarks],
+    }
 
 
-def _deployment(deployment: Deployment) -> DeploymentOut:
+def versions_out(wb: Workbench, found: Sequence[Version]) -> list[VersionOut]:
+    scores = model_benchmarks.newest(wb, [version.id for version in found])
+    return [VersionOut(**version_fields(version, scores[version.id])) for version in found]
+
+
+def benchmark_out(found: Benchmark) -> BenchmarkOut:
+    return BenchmarkOut.model_validate(found, from_attributes=True)
+
+
+def deployment_out(deployment: Deployment) -> DeploymentOut:
     return DeploymentOut(
         id=deployment.id,
         version_id=deployment.version.id,
@@ -61,13 +113,20 @@ def _deployment(deployment: Deployment) -> DeploymentOut:
 
 
 @router.get("/models", summary="Model versions, newest first")
-def versions(wb: Bench, _user: Viewer, theme: int | None = None) -> list[VersionOut]:
-    return [_version(version) for version in registry.versions(wb, theme)]
+def versions(
+    wb: Bench,
+    _user: Viewer,
+    theme: int | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+    before: int | None = None,
+) -> list[VersionOut]:
+    """At most `limit`; give the last one's id as `before` for those that follow. `/v1/admin/models` has filters."""
+    return versions_out(wb, registry.versions(wb, theme, limit=limit, before=before))
 
 
 @router.get("/models/{version_id}", summary="One version")
 def version(wb: Bench, _user: Viewer, version_id: Id) -> VersionOut:
-    return _version(registry.get(wb, version_id))
+    return versions_out(wb, [registry.get(wb, version_id)])[0]
 
 
 @router.post("/models/{version_id}/deploy", status_code=201, summary="Serve a version")
@@ -78,14 +137,14 @@ def deploy(
     replicas: Annotated[int | None, Query(ge=1, le=serving.MAX_REPLICAS)] = None,
 ) -> DeploymentOut:
     """By one server, or so many; asked again with another number, servers are added or ended."""
-    return _deployment(serving.deploy(wb, user, version_id, replicas))
+    return deployment_out(serving.deploy(wb, user, version_id, replicas))
 
 
 @router.get("/deployments", summary="What is served")
 def deployments(wb: Bench, _user: Viewer, theme: int | None = None) -> list[DeploymentOut]:
-    return [_deployment(deployment) for deployment in serving.deployments(wb, theme)]
+    return [deployment_out(deployment) for deployment in serving.deployments(wb, theme)]
 
 
 @router.delete("/deployments/{deployment_id}", summary="Stop serving")
 def stop(wb: Bench, user: Trainer, deployment_id: Id) -> DeploymentOut:
-    return _deployment(serving.stop(wb, user, deployment_id))
+    return deployment_out(serving.stop(wb, user, deployment_id))

@@ -141,5 +141,5 @@ def roll_back(wb: Bench, user: Trainer, version_id: Id, body: RollBack) -> Entry
 
 @router.get("/{version_id}/ledger", summary="Every decision about a version, the first one first")
 def ledger_of(wb: Bench, _user: Viewer, version_id: Id) -> list[EntryOut]:
-    registry.get(wb, version_id)
+    registry.get(wb, version_id, deleted=True)
     return [entry_out(entry) for entry in ledger.entries(wb, version_id=version_id)]

@@ -132,6 +132,14 @@ def two_versions(wb: Workbench, admin: auth.User) -> tuple[list[int], int]:
                     code={},
                     metrics={},
                     created_at=now,
+                    major=1,
+                    minor=number,
+                    patch=0,
+                    kind="vision",
+                    architecture="resnet18",
+                    weights="none",
+                    labels=["cat", "dog"],
+                    description="",
                 )
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from core.db.engine import bulk_insert, next_ids
 from core.db.tables import (
-    finetuning_jobs,
     model_evaluations,
     model_registry,
+    model_tags,
     model_train_data,
     models,
     themes,
@@ -25,6 +25,7 @@ from core.errors import NotFound
 from core.files import FileStore
 from core.ledger import STAGING
 from core.spec import RunSpec
+from core.versions import FIRST, Semver
 from core.workbench import Workbench
 
 
@@ -52,6 +53,15 @@ class Version:
     """SHA-256 of each file of the model, by name; None for versions of before they were kept."""
     size: int | None
     """Bytes of those files."""
+    semver: Semver
+    kind: str
+    """vision"""
+    architecture: str
+    weights: str
+    """That the training began with: none, default, or a file's name."""
+    description: str
+    tags: tuple[str, ...]
+    deleted_at: datetime | None
 
     @property
     def checksum(self) -> str | None:
@@ -65,43 +75,61 @@ def fingerprint(files: Mapping[str, str]) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def versions(wb: Workbench, theme_id: int | None = None) -> list[Version]:
-    """Versions, newest first; of one theme or of all that are not deleted."""
-    query = _select().where(themes.c.deleted_at.is_(None)).order_by(model_registry.c.id.desc())
+def versions(
+    wb: Workbench, theme_id: int | None = None, *, limit: int | None = None, before: int | None = None
+) -> list[Version]:
+    """Versions, newest first; of one theme or of all that are not deleted; with `before`, those with smaller ids.
+
+    For what people choose from see `core.version_lists`.
+    """
+    query = _select().where(themes.c.deleted_at.is_(None), _LIVE).order_by(model_registry.c.id.desc())
     if theme_id is not None:
         query = query.where(models.c.theme_id == theme_id)
+    if before is not None:
+        query = query.where(model_registry.c.id < before)
     with wb.db.read() as connection:
-        return [_version(row) for row in connection.execute(query).mappings()]
+        return _found(connection, query.limit(limit))
 
 
-def get(wb: Workbench, version_id: int) -> Version:
-    """Raises NotFound."""
-    return by_id(wb, {version_id})[version_id]
+def newest(wb: Workbench, theme_id: int | None = None) -> Version | None:
+    """The version that was registered last; of one theme or of all that are not deleted."""
+    found = versions(wb, theme_id, limit=1)
+    return found[0] if found else None
+
+
+def get(wb: Workbench, version_id: int, *, deleted: bool = False) -> Version:
+    """Raises NotFound where there is none or it was deleted; with `deleted`, deleted ones are found too."""
+    return by_id(wb, {version_id}, deleted=deleted)[version_id]
 
 
 def read(connection: sa.Connection, version_id: int) -> Version:
     """The same within a transaction. Raises NotFound."""
-    row = connection.execute(_select().where(model_registry.c.id == version_id)).mappings().one_or_none()
-    if row is None:
+    found = some(connection, [version_id])
+    if not found:
         raise NotFound("There is no model version {id}.", id=version_id)
-    return _version(row)
+    return found[version_id]
 
 
-def by_id(wb: Workbench, ids: set[int]) -> dict[int, Version]:
-    """Several versions in one query. Raises NotFound naming the first that is missing."""
+def by_id(wb: Workbench, ids: Collection[int], *, deleted: bool = False) -> dict[int, Version]:
+    """Several versions at once. Raises NotFound naming the first that is missing, or deleted as in `get`."""
     with wb.db.read() as connection:
-        rows = connection.execute(_select().where(model_registry.c.id.in_(ids))).mappings().all()
-    found = {row["id"]: _version(row) for row in rows}
-    for missing in sorted(ids - found.keys()):
+        found = some(connection, ids, deleted=deleted)
+    for missing in sorted(set(ids) - found.keys()):
         raise NotFound("There is no model version {id}.", id=missing)
     return found
 
 
+def some(connection: sa.Connection, ids: Collection[int], *, deleted: bool = False) -> dict[int, Version]:
+    """Those of them that there are, within a transaction."""
+    query = _select().where(model_registry.c.id.in_(ids))
+    return {each.id: each for each in _found(connection, query if deleted else query.where(_LIVE))}
+
+
 def of_run(wb: Workbench, run_id: int) -> Version | None:
-    """The version a run registered, if it did."""
+    """The version a run registered, if it did and it was not deleted."""
     with wb.db.read() as connection:
-        row = connection.execute(_select().where(model_registry.c.run_id == run_id)).mappings().first()
-    return _version(row) if row else None
+        found = _found(connection, _select().where(model_registry.c.run_id == run_id, _LIVE))
+    return found[0] if found else None
 
 
 def record(
@@ -125,6 +153,10 @@ def record(
         connection.execute(
             models.insert().values(id=model_id, theme_id=spec.theme_id, name=name, created_at=now)
         )
+    lock(connection, model_id)
+    highest = highest_semver(connection, model_id)
+    number = highest.next() if highest else FIRST
+    base = spec.params["model"]
     [version_id] = next_ids(connection, "model_registry_id_seq", 1)
     connection.execute(
         model_registry.insert().values(
@@ -140,6 +172,14 @@ def record(
             created_at=now,
             files=result["model"].get("files"),
             size=result["model"].get("size"),
+            major=number.major,
+            minor=number.minor,
+            patch=number.patch,
+            kind=run["kind"],
+            architecture=base["architecture"],
+            weights=base["weights"],
+            labels=list(spec.labels),
+            description="",
         )
     )
     for split, values in result["metrics"].items():
@@ -154,6 +194,28 @@ def record(
     return version_id
 
 
+def lock(connection: sa.Connection, model_id: int) -> None:
+    """Within a transaction: nobody else gives a version of this model a number until it ends.
+
+    DuckDB has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            sa.select(models.c.id).where(models.c.id == model_id).with_for_update(key_share=True)
+        )
+
+
+def highest_semver(connection: sa.Connection, model_id: int) -> Semver | None:
+    """Of all versions the model ever had, deleted ones too: a number is never given twice."""
+    numbers = (model_registry.c.major, model_registry.c.minor, model_registry.c.patch)
+    query = sa.select(*numbers).where(model_registry.c.model_id == model_id)
+    found = connection.execute(query.order_by(*(each.desc() for each in numbers)).limit(1)).one_or_none()
+    return Semver(*found) if found else None
+
+
+_LIVE = model_registry.c.deleted_at.is_(None)
+
+
 def _select() -> sa.Select[Any]:
     return (
         sa.select(
@@ -161,16 +223,24 @@ def _select() -> sa.Select[Any]:
             models.c.name.label("model_name"),
             models.c.theme_id,
             themes.c.name.label("theme_name"),
-            finetuning_jobs.c.spec,
         )
         .select_from(model_registry)
         .join(models, models.c.id == model_registry.c.model_id)
         .join(themes, themes.c.id == models.c.theme_id)
-        .join(finetuning_jobs, finetuning_jobs.c.id == model_registry.c.run_id)
     )
 
 
-def _version(row: Mapping[Any, Any]) -> Version:
+def _found(connection: sa.Connection, query: sa.Select[Any]) -> list[Version]:
+    rows = connection.execute(query).mappings().all()
+    tags: dict[int, list[str]] = {row["id"]: [] for row in rows}
+    if rows:
+        own = sa.select(model_tags).where(model_tags.c.version_id.in_(list(tags))).order_by(model_tags.c.tag)
+        for version_id, tag in connection.execute(own):
+            tags[version_id].append(tag)
+    return [_version(row, tags[row["id"]]) for row in rows]
+
+
+def _version(row: Mapping[Any, Any], tags: Collection[str]) -> Version:
     return Version(
         id=row["id"],
         model_id=row["model_id"],
@@ -184,8 +254,15 @@ def _version(row: Mapping[Any, Any]) -> Version:
         snapshot_hash=row["snapshot_hash"],
         code=row["code"],
         metrics=row["metrics"],
-        labels=tuple(row["spec"]["labels"]),
+        labels=tuple(row["labels"]),
         created_at=row["created_at"],
         files=row["files"],
         size=row["size"],
+        semver=Semver(row["major"], row["minor"], row["patch"]),
+        kind=row["kind"],
+        architecture=row["architecture"],
+        weights=row["weights"],
+        description=row["description"],
+        tags=tuple(tags),
+        deleted_at=row["deleted_at"],
     )

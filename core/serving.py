@@ -24,6 +24,7 @@ from anyio import to_thread
 from core import audit, auth, registry
 from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
+from core.db.tables import model_registry, models, themes
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.gateway import lanes
 from core.gateway.images import Given, Part, Prediction, parts
@@ -142,12 +143,21 @@ def get(wb: Workbench, deployment_id: int) -> Deployment:
 
 def deployments(wb: Workbench, theme_id: int | None = None, live_only: bool = True) -> list[Deployment]:
     """Deployments, newest first; with `live_only` those that should be up."""
-    query = sa.select(table).order_by(table.c.id.desc())
+    query = (
+        sa.select(table)
+        .join(model_registry, model_registry.c.id == table.c.version_id)
+        .join(models, models.c.id == model_registry.c.model_id)
+        .join(themes, themes.c.id == models.c.theme_id)
+        .where(themes.c.deleted_at.is_(None))
+        .order_by(table.c.id.desc())
+    )
+    if theme_id is not None:
+        query = query.where(models.c.theme_id == theme_id)
     if live_only:
         query = query.where(table.c.desired == UP)
     with wb.db.read() as connection:
         rows = connection.execute(query).mappings().all()
-    known = {version.id: version for version in registry.versions(wb, theme_id)}
+        known = registry.some(connection, {row["version_id"] for row in rows})
     return [_deployment(row, known[row["version_id"]]) for row in rows if row["version_id"] in known]
 
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.versions import MODEL_NAME
 
 
 class _Frozen(BaseModel):
@@ -60,7 +62,7 @@ class RunSpec(_Frozen):
     kind: Literal["vision", "trial"]
     theme_id: int
     theme_name: str
-    model_name: str
+    model_name: str = Field(pattern=f"^{MODEL_NAME}$")
     labels: tuple[str, ...]
     snapshot: SnapshotRef
     params: dict[str, Any]  # core.params.Params, resolved

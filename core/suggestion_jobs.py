@@ -38,13 +38,13 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, version_id: int | None
     auth.require(actor, auth.LABELER)
     theme = themes.get(wb, theme_id)
     if version_id is None:
-        found = registry.versions(wb, theme_id)
-        if not found:
+        newest = registry.newest(wb, theme_id)
+        if newest is None:
             raise InvalidInput(
                 "The theme “{name}” has no trained model yet that could suggest labels; train one first.",
                 name=theme.name,
             )
-        version_id = found[0].id
+        version_id = newest.id
     queue.ping(wb)
     with wb.db.read() as connection:
         _refuse_second(connection, theme_id)

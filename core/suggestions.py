@@ -79,7 +79,7 @@ def state(wb: Workbench, theme_id: int) -> State:
         if version_id is not None:
             total = _count_suggested(connection, theme_id, version_id)
             given = _given_by_hand(connection, theme_id, version_id)
-    version = registry.get(wb, version_id).version if version_id is not None else None
+    version = registry.get(wb, version_id, deleted=True).version if version_id is not None else None
     return State(
         version_id=version_id,
         version=version,

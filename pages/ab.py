@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, registry, themes, workbench
+from core import auth, themes, version_lists, workbench
 from core.ab import trials
 from core.ab.plan import read
 from core.errors import Conflict, NotFound
 from core.i18n import gettext as _
-from core.registry import Version
+from core.version_lists import Choice
 from pages.widgets import frame, planning, planning_advice, steps
 
 theme: themes.Theme | None = None
@@ -82,7 +82,7 @@ def discard(trial: trials.Trial) -> None:
 
 
 @frame.fragment()
-def plan_test(of: themes.Theme, versions: list[Version], what: str, model: trials.Trial | None) -> None:
+def plan_test(of: themes.Theme, versions: list[Choice], what: str, model: trials.Trial | None) -> None:
     """The form of a test, rehearsed and saved as a draft."""
     key = f"plan-{what}-{model.id if model else of.id}"
     name = _("Is the new version better?")
@@ -146,7 +146,7 @@ if not found:
         )
     )
 if theme and me.may(auth.TRAINER):
-    versions = registry.versions(wb, theme.id)
+    versions = version_lists.choices(wb, theme.id)
     what, model = model_from_url(theme)
     if len(versions) < 2:
         st.info(

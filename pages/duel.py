@@ -7,13 +7,14 @@ from secrets import randbelow
 
 import streamlit as st
 
-from core import auth, images, registry, serving, themes, workbench
+from core import auth, images, registry, serving, themes, version_lists, workbench
 from core.ab import duel_items, duels, judging, trials
 from core.ab.duel_items import Sample
 from core.ab.duels import Duel
 from core.ab.trials import Trial
 from core.errors import NotFound
 from core.i18n import gettext as _
+from core.version_lists import Choice
 from core.workbench import Workbench
 from pages.widgets import duel, frame, steps
 
@@ -68,7 +69,7 @@ whose = {"test": trial.id} if trial is not None else {"theme": theme.id}
 @frame.fragment()
 def plan() -> None:
     """The form of a new duel."""
-    versions = registry.versions(wb, theme.id)
+    versions = version_lists.choices(wb, theme.id)
     if len(versions) < 2:
         st.info(
             _("A duel compares two versions; this theme has {n}. Train again, then come back.").format(
@@ -114,7 +115,7 @@ def plan() -> None:
                 frame.go("duel.py", duel=made.id)
 
 
-def _opponents(versions: list[registry.Version]) -> tuple[str, tuple[int, int]]:
+def _opponents(versions: list[Choice]) -> tuple[str, tuple[int, int]]:
     """The variant that meets A, and both version ids."""
     if trial is not None:
         names = trial.plan.names[1:]

@@ -65,13 +65,12 @@ def waiting(deployment_id: int) -> None:
 
 
 def nothing_deployed() -> None:
-    versions = registry.versions(wb, theme.id if theme else None)
-    if not versions:
+    newest = registry.newest(wb, theme.id if theme else None)
+    if newest is None:
         st.info(_("There is no model yet. Train one first; then you can use it here."))
         if theme:
             frame.link(_("Go to training"), "training.py", {"theme": theme.id})
         return
-    newest = versions[0]
     st.info(_("No model is deployed, so nobody could answer."))
     name = _("{theme}, version {n}").format(theme=newest.theme_name, n=newest.version)
     if me.may(auth.TRAINER):

@@ -193,6 +193,6 @@ grid.draw(
     st.session_state.get(STAMP, 0),
     people=auth.list_users(wb),
     imports=[{"id": each.id, "name": each.source} for each in transfer.history(wb, theme.id)],
-    has_model=bool(registry.versions(wb, theme.id)),
+    has_model=registry.newest(wb, theme.id) is not None,
     day=day,
 )

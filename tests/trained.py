@@ -24,9 +24,17 @@ SURE = 0.9
 
 
 def finished(
-    wb: Workbench, actor: auth.User, theme_id: int, right: Right | None, epochs: int = 2
+    wb: Workbench,
+    actor: auth.User,
+    theme_id: int,
+    right: Right | None,
+    epochs: int = 2,
+    version: int | None = None,
 ) -> runs.Run:
-    """A run whose model answers those test images rightly; None: all, but its answers were not kept."""
+    """A run whose model answers those test images rightly; None: all, but its answers were not kept.
+
+    With `version` its model is registered under that number of MLflow's.
+    """
     run = runs.start(wb, actor, theme_id)
     rows = snapshots.read(wb, snapshots.get(wb, run.spec.snapshot.id)).to_pylist()
     names = list(run.spec.labels)
@@ -65,6 +73,9 @@ def finished(
     }
     for split in ("test", "valid"):
         _measure(result, split, names, [row for row in said if row["split"] == split])
+    if version is not None:
+        uri = f"models:/{run.spec.model_name}/{version}"
+        result["model"] = {"name": run.spec.model_name, "version": version, "uri": uri, "size": 9_000_000}
     if right is not None:
         result["answers"] = wb.files.put(out.getvalue(), "predictions", "parquet")
     with wb.db.read() as connection:

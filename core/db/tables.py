@@ -390,7 +390,46 @@ model_registry = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("files", Json),  # {name: SHA-256}; NULL for versions of before they were kept
     sa.Column("size", sa.BigInteger),  # bytes of the files
+    sa.Column("major", sa.Integer, nullable=False),  # its semantic version, each once in a model
+    sa.Column("minor", sa.Integer, nullable=False),
+    sa.Column("patch", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # vision
+    sa.Column("architecture", sa.String(64), nullable=False),
+    sa.Column("weights", sa.String(200), nullable=False),  # that the training began with
+    sa.Column("labels", Json, nullable=False),  # in the order of the model's outputs
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("deleted_at", Time),
 )
+postgres_index(model_registry, "run_id")
+sa.Index(
+    "ux_model_registry_semver",
+    model_registry.c.model_id,
+    model_registry.c.major,
+    model_registry.c.minor,
+    model_registry.c.patch,
+    unique=True,
+).ddl_if(dialect="postgresql")
+
+model_tags = sa.Table(
+    "model_tags",
+    metadata,
+    sa.Column("version_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("tag", sa.String(40), primary_key=True),
+)
+postgres_index(model_tags, "tag", "version_id")
+
+model_benchmarks = sa.Table(
+    "model_benchmarks",  # append-only; the newest of a name counts
+    metadata,
+    id_column("model_benchmarks"),
+    *reference("version_id", "model_registry"),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("score", sa.Double, nullable=False),  # 0–1
+    sa.Column("detail", Json, nullable=False),
+    sa.Column("created_by", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+postgres_index(model_benchmarks, "version_id", "id")
 
 model_benchmarks = sa.Table(
     "model_benchmarks",  # append-only; the newest of a name counts

@@ -17,7 +17,7 @@ from core.ab.metrics import GUARDRAILS, METRICS
 from core.ab.plan import MAX_ARMS, NAMES, Plan, problems
 from core.errors import InvalidInput, VeritrainError
 from core.i18n import gettext as _
-from core.registry import Version
+from core.version_lists import Choice
 from core.workbench import Workbench
 from pages.widgets import frame, planning_advice
 
@@ -72,7 +72,7 @@ class Form:
 
 
 def draw(
-    wb: Workbench, theme: themes.Theme, versions: Sequence[Version], *, key: str, name: str, plan: Plan | None
+    wb: Workbench, theme: themes.Theme, versions: Sequence[Choice], *, key: str, name: str, plan: Plan | None
 ) -> Form:
     """Draw the form, filled with `plan` where there is one; `key` keeps the forms of different plans apart."""
     places: dict[str, DeltaGenerator] = {}
@@ -101,7 +101,7 @@ def _heading(text: str, help: str) -> None:
 
 
 def _variants(
-    versions: Sequence[Version], key: str, plan: Plan | None, places: dict[str, DeltaGenerator]
+    versions: Sequence[Choice], key: str, plan: Plan | None, places: dict[str, DeltaGenerator]
 ) -> dict[str, Any]:
     """A model and a share a variant; rows may be added and taken away."""
     by_id = {version.id: version for version in versions}
@@ -114,7 +114,7 @@ def _variants(
     )
 
     def called(version_id: int) -> str:
-        accuracy = by_id[version_id].metrics.get("test", {}).get("accuracy")
+        accuracy = by_id[version_id].accuracy
         shown = f" · {accuracy * 100:.1f} %" if accuracy is not None else ""
         return _("version {n}").format(n=by_id[version_id].version) + shown
 

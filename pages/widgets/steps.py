@@ -83,7 +83,7 @@ def next_step(wb: Workbench, theme: themes.Theme) -> tuple[int, str, str]:
         return 2, _("label images, at least {n} of each label.").format(n=ENOUGH), "theme.py"
     if not dealt:
         return 3, _("press Split to set images aside for validation and test."), "theme.py"
-    if not registry.versions(wb, theme.id):
+    if registry.newest(wb, theme.id) is None:
         if any(run.active for run in runs.history(wb, theme.id, limit=5)):
             return 4, _("a training is under way; watch it."), "training.py"
         if not findings.standing(wb, theme.id).gate.passed:

@@ -33,7 +33,9 @@ def fill(wb: Workbench, ada: auth.User) -> None:
             if not bad:
                 counts.answer("cat" if n % 3 else "dog", 0.6 + 0.02 * (n % 19))
                 if n % 5 == 0:
-                    counts.measure({"light": 60.0 + n, "sharpness": 900.0, "width": 8, "height": 8, "aspect": 1})
+                    counts.measure(
+                        {"light": 60.0 + n, "sharpness": 900.0, "width": 8, "height": 8, "aspect": 1}
+                    )
         minutes.store(wb, {(made.id, minutes.minute_of(now - timedelta(minutes=minute))): counts})
 
 
@@ -55,7 +57,9 @@ def test_a_deployment_is_watched_and_a_rule_begins_an_alert(page: Page, app: App
     page.get_by_role("link", name="Monitoring").click()
     expect(page.locator(".st-key-figures")).to_contain_text("2,400")
     expect(page.locator(".js-plotly-plot")).to_have_count(5)
-    expect(page.locator(".st-key-drift").get_by_text(re.compile("no longer like the training"))).to_be_visible()
+    expect(
+        page.locator(".st-key-drift").get_by_text(re.compile("no longer like the training"))
+    ).to_be_visible()
     page.get_by_text("1 hour", exact=True).click()
     page.wait_for_url("**range=1h*")
     expect(page.get_by_text("There is no rule yet")).to_be_visible()
@@ -68,7 +72,9 @@ def test_a_deployment_is_watched_and_a_rule_begins_an_alert(page: Page, app: App
     window_.get_by_label("E-mail to").fill("")
     window_.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Share of errors above 5 % over the last 5 min")).to_be_visible()
-    expect(page.locator("[class*=st-key-alert-]").get_by_text("alert", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.locator("[class*=st-key-alert-]").get_by_text("alert", exact=True)).to_be_visible(
+        timeout=60_000
+    )
     page.goto("/models")
     expect(page.get_by_text("1 alerts")).to_be_visible()
     assert "Traceback" not in (app.folder / "log").read_text()
