@@ -431,19 +431,6 @@ model_benchmarks = sa.Table(
 )
 postgres_index(model_benchmarks, "version_id", "id")
 
-model_benchmarks = sa.Table(
-    "model_benchmarks",  # append-only; the newest of a name counts
-    metadata,
-    id_column("model_benchmarks"),
-    *reference("version_id", "model_registry"),
-    sa.Column("name", sa.String(100), nullable=False),
-    sa.Column("score", sa.Double, nullable=False),  # 0–1
-    sa.Column("detail", Json, nullable=False),
-    sa.Column("created_by", sa.BigInteger, nullable=False),
-    sa.Column("created_at", Time, nullable=False),
-)
-postgres_index(model_benchmarks, "version_id", "id")
-
 registry_ledger = sa.Table(
     "registry_ledger",  # append-only; core.ledger alone writes it
     metadata,
