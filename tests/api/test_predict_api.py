@@ -125,7 +125,10 @@ def test_mlflows_protocol_in_all_its_forms(client: Client, viewer: auth.User, mo
             "params": {},
         },
         {"dataframe_records": [{"image": image}, {"image": image}]},
+        {"dataframe_split": {"columns": ["age", "image"], "data": [[3, image], [4, image]]}},
         {"instances": [{"image": image}, {"image": image}]},
+        {"instances": [image, image]},
+        {"inputs": [image, image]},
         {"inputs": {"image": [image, image]}},
         {"inputs": [{"image": image}, {"image": image}]},
     ]
@@ -140,10 +143,10 @@ NO_FRAMES: list[tuple[str | bytes, str]] = [
     ('{"dataframe_split": {"columns": ["image"], "data": [[3]]}}', "no text"),
     ('{"dataframe_split": {"columns": ["image"], "data": [[NaN]]}}', "no “NaN”"),
     ('{"dataframe_split": {"columns": ["image"], "data": [[null]]}}', "no text"),
-    ('{"dataframe_split": {"columns": ["picture"], "data": [["aGk="]]}}', "not “picture”"),
+    ('{"dataframe_split": {"columns": ["picture"], "data": [["aGk="]]}}', "there is “picture”"),
     ('{"dataframe_split": {"columns": ["image"], "data": [["aGk=", "aGk="]]}}', "Each row"),
     ('{"dataframe_split": [["aGk="]]}', "an object with"),
-    ('{"dataframe_records": [{"image": "aGk=", "age": 3}]}', "not “image, age”"),
+    ('{"dataframe_records": [{"age": 3}]}', "there is “age”"),
     ('{"dataframe_records": ["aGk="]}', "list of objects"),
     ('{"instances": []}', "no rows"),
     ('{"inputs": {"image": [Infinity]}}', "no “Infinity”"),
@@ -182,7 +185,7 @@ NO_IMAGES: list[tuple[Any, str]] = [
     ({"images": [{"name": 7, "base64": "aGk="}]}, "is no text of up to"),
     ({"images": [{"base64": "?"}]}, "not base64"),
     ({"images": [b64(b"Dear all,")]}, "is not an image"),
-    ({"images": [b64(bomb())]}, "million pixels"),
+    ({"images": [b64(bomb())]}, "50 megapixels"),
     ({"images": [b64(encoded(picture(1, (640, 480)), "TIFF")[:99])]}, "“image 1”"),
     ({"images": ["aGk="] * 1_001}, "at most 1000"),
     ({"images": [{"url": "http://1.1.1.1/"}] * 33}, "At most 32"),
@@ -202,7 +205,7 @@ def test_forms_that_hold_no_images_are_told_what_is_wrong(
     client: Client, viewer: auth.User, model: str, server: ModelServer
 ) -> None:
     http = client(viewer)
-    assert "million pixels" in refused(http.post(f"predict/{model}", files={"files": bomb()}), 422)
+    assert "50 megapixels" in refused(http.post(f"predict/{model}", files={"files": bomb()}), 422)
     assert "no image in what" in refused(http.post(f"predict/{model}", files={"files": zipped({})}), 422)
     assert "field “files”" in refused(
         http.post(f"predict/{model}", data={"files": "text"}, files={"x": b""}), 422
