@@ -23,6 +23,7 @@ import api.mlflow_proxy
 import api.optuna_dashboard
 import api.requests
 import api.security
+import pages.shell.logs
 from core import collector, i18n, logs, metrics, workbench
 from core.gateway import observed
 from core.monitoring.observing import Observer
@@ -30,6 +31,7 @@ from core.settings import Settings
 from pages.shell.errors import report
 
 logs.setup(Settings.from_env().log_format)
+pages.shell.logs.adopt()
 
 THREADS = 64
 """Threads for routes that wait for the database; the default 40 would let one slow upload page hold many."""

@@ -54,9 +54,8 @@ def setup(kind: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # its own handlers would print another format
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        adopt(logging.getLogger(name))
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
@@ -69,6 +68,12 @@ def setup(kind: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def adopt(logger: logging.Logger) -> None:
+    """Have a library's logger that brings handlers of its own speak through ours."""
+    logger.handlers.clear()
+    logger.propagate = True
 
 
 def always(**fields: Any) -> None:

@@ -17,7 +17,9 @@ from pages.widgets import alert_rules, deployments, frame, watch_charts
 from pages.widgets.charts import CONFIG
 from pages.widgets.runs import percent
 
-LIVE_SECONDS = 10.0
+LIVE_SECONDS = {"1h": 10.0}
+"""How often a time range is drawn anew; the longer ones less often."""
+SELDOM_SECONDS = 60.0
 ALL = 0
 
 theme: themes.Theme | None = None
@@ -27,7 +29,9 @@ query: dict[str, Any] = {"theme": theme.id} if theme else {}
 wb, me = frame.open_page(
     title=_("Monitoring"),
     crumbs=[*(frame.of_theme(theme) if theme else [frame.home()]), (_("Models"), "models.py", query)],
-    help=_("Counted by the minute, shown a few seconds later. After a week only the hours are kept."),
+    help=_(
+        "Counted by the minute and shown a few seconds later; older than a week, only the hours are kept."
+    ),
 )
 
 
@@ -125,7 +129,6 @@ def drift(found: Report) -> None:
         )
 
 
-@frame.fragment(run_every=LIVE_SECONDS)
 def live(chosen: list[Deployment], which: str) -> None:
     with frame.refusals(end=True):
         found = report.of(wb, chosen, which)
@@ -160,5 +163,6 @@ else:
         )
     if len(wanted) == 1:
         st.markdown(f"**{deployments.title(wanted[0])}** {deployments.state(wanted[0])}")
-    live(wanted, span or "24h")
+    which = span or "24h"
+    frame.fragment(run_every=LIVE_SECONDS.get(which, SELDOM_SECONDS))(live)(wanted, which)
     alert_rules.draw(wb, me, wanted, theme.id if theme else None)

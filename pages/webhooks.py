@@ -63,7 +63,7 @@ def add() -> None:
 
 @frame.dialog(_("Change a webhook"))
 def change(hook: Webhook) -> None:
-    st.markdown(f"**{frame.escape(hook.url)}**")
+    st.text(hook.url)
     with st.form("change-webhook", border=False):
         events = choose_events("events", list(hook.events))
         active = st.toggle(_("Active"), value=hook.active, help=_("Off: it is told nothing, and stays here."))
@@ -80,14 +80,11 @@ def change(hook: Webhook) -> None:
 def one(hook: Webhook) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"webhook-{hook.id}"):
         with st.container(width="stretch"):
-            st.markdown(
-                f"**{frame.escape(frame.shorten(hook.url, 80))}**"
-                + ("" if hook.active else f" :gray-badge[{_('off')}]")
-            )
+            st.text(frame.shorten(hook.url, 80))  # in Markdown it would be a link, which asks it by a GET
+            told = " · ".join(words.event(each) for each in hook.events)
             st.caption(
-                _("everything")
-                if hook.events == outbox.EVENTS
-                else " · ".join(words.event(each) for each in hook.events)
+                (f":gray-badge[{_('off')}] " if not hook.active else "")
+                + (_("everything") if hook.events == outbox.EVENTS else told)
             )
         if st.button(
             _("Send a test"),
@@ -105,11 +102,11 @@ def line(notice: Notice) -> dict[str, object]:
     return {
         _("When (UTC)"): when(notice.created_at),
         _("What"): words.event(notice.event),
-        _("To"): notice.address,
         _("State"): words.status(notice.status),
+        _("Last answer"): frame.shorten(notice.answer or "–", 60),
         _("Tries"): notice.tries,
-        _("Last answer"): notice.answer or "–",
         _("Next try (UTC)"): f"{notice.next_at:%H:%M:%S}" if notice.next_at and notice.tries else "–",
+        _("To"): frame.shorten(notice.address, 40),
     }
 
 

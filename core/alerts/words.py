@@ -23,7 +23,7 @@ def value(rule: Rule, number: float | None) -> str:
     if number is None:
         return "–"
     if rule.metric in rules.SHARES:
-        return f"{number * 100:.4g} %"
+        return f"{number * 100:.3g} %"
     if rule.metric == rules.P95:
         return f"{number * 1_000:,.0f} ms"
     return f"{number:.3g}"
@@ -39,11 +39,18 @@ def sentence(rule: Rule) -> str:
         "window": rule.window_minutes,
         "hold": rule.hold_minutes,
     }
-    text = (
-        _("{metric} above {limit} over the last {window} min, for {hold} min")
-        if rule.above
-        else _("{metric} below {limit} over the last {window} min, for {hold} min")
-    )
+    if rule.hold_minutes:
+        text = (
+            _("{metric} above {limit} over the last {window} min, for {hold} min")
+            if rule.above
+            else _("{metric} below {limit} over the last {window} min, for {hold} min")
+        )
+    else:
+        text = (
+            _("{metric} above {limit} over the last {window} min")
+            if rule.above
+            else _("{metric} below {limit} over the last {window} min")
+        )
     return text.format(**fields)
 
 

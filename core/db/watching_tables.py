@@ -12,8 +12,8 @@ serving_minutes = sa.Table(
     metadata,
     id_column("serving_minutes"),
     *reference("deployment_id", "deployments"),
-    sa.Column("at", Time, nullable=False),  # when the minute or hour begins
-    sa.Column("span", sa.Integer, nullable=False),  # seconds: 0 = a part of a minute, 60 or 3600; rows add up
+    sa.Column("at", Time, nullable=False),  # when its time begins
+    sa.Column("span", sa.Integer, nullable=False),  # seconds, 0 = a part of a minute; rows add up
     sa.Column("counts", Json, nullable=False),  # core.monitoring.counts.Counts
 )
 sa.Index("ix_serving_minutes_deployment_id_at", serving_minutes.c.deployment_id, serving_minutes.c.at)

@@ -7,8 +7,6 @@ from core.i18n import ngettext
 from core.quality import drift_words
 from core.quality.drift import LEAST, Drift, Feature
 
-DIGITS = 3
-
 
 def sentence(drift: Drift) -> str:
     """Whether what is asked and answered is still like the training."""
@@ -32,7 +30,7 @@ def line(feature: Feature) -> str:
     """How far one thing moved."""
     if feature.middle_reference is not None and feature.middle_batch is not None:
         return _("typically {before} in the training, {now} now").format(
-            before=f"{feature.middle_reference:,.{DIGITS}g}", now=f"{feature.middle_batch:,.{DIGITS}g}"
+            before=_number(feature.middle_reference), now=_number(feature.middle_batch)
         )
     moved = max(
         zip(feature.bars, feature.reference, feature.batch, strict=True), key=lambda bar: abs(bar[2] - bar[1])
@@ -40,3 +38,7 @@ def line(feature: Feature) -> str:
     return _("“{name}” was {before} % of the training and is {now} % of the answers").format(
         name=moved[0], before=f"{moved[1] * 100:.0f}", now=f"{moved[2] * 100:.0f}"
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"

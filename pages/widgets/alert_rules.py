@@ -11,6 +11,7 @@ from core.alerts import alerts, words
 from core.alerts import rule as rules
 from core.alerts.alerts import Alert
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.serving import Deployment
 from core.workbench import Workbench
 from pages.widgets import frame
@@ -64,7 +65,7 @@ def draw(wb: Workbench, me: auth.User, chosen: list[Deployment], theme_id: int |
 def badge(wb: Workbench, theme_id: int | None) -> str:
     """How many alerts fire, as a Markdown badge; "" where none does."""
     n = sum(alert.firing for alert in alerts.every(wb, theme_id))
-    return f":red-badge[{_('{n} alerts').format(n=n)}]" if n else ""
+    return f":red-badge[{ngettext('{n} alert', '{n} alerts', n).format(n=n)}]" if n else ""
 
 
 def _line(wb: Workbench, me: auth.User, alert: Alert, may: bool, edit: Any) -> None:

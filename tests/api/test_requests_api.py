@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
 
+import api.app
+import api.requests
+from api.security import Security
+from core import auth, metrics
 from core.gateway.observed import Observed, Told
+from core.workbench import Workbench, set_current
 from tests.app import App
 from tests.conftest import ROOT
 
@@ -68,10 +77,40 @@ def test_metrics_are_for_this_machine_alone_and_not_through_a_proxy(app: App) ->
     assert refused.status_code == 401 and "VERITRAIN_METRICS_TOKEN" in refused.text
 
 
+@pytest.fixture
+def inside(wb_duckdb: Workbench) -> Iterator[TestClient]:
+    """The routes in process, from another machine, with one that breaks."""
+    routes = api.app.create()
+
+    @routes.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("a secret of ours")
+
+    set_current(replace(wb_duckdb, settings=replace(wb_duckdb.settings, metrics_token="scrape-me")))
+    pages = [Mount("/api", app=routes), Route("/metrics", api.requests.exposition)]
+    app = api.requests.Requests(Security(Starlette(routes=pages)))
+    yield TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    set_current(None)
+
+
+def test_the_number_of_an_error_is_the_id_of_its_request(
+    inside: TestClient, wb_duckdb: Workbench, viewer: auth.User
+) -> None:
+    token = auth.issue_token(wb_duckdb, viewer, "test")
+    headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "order-67"}
+    answer = inside.get("/api/broken", headers=headers)
+    assert answer.status_code == 500 and answer.json()["id"] == "order-67"
+    assert "order-67" in answer.json()["detail"] and "secret" not in answer.text
+
+
+def test_where_a_token_is_set_it_must_be_sent(inside: TestClient) -> None:
+    for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": "scrape-me"}):
+        assert inside.get("/metrics", headers=headers).status_code == 401
+    assert inside.get("/metrics", headers={"Authorization": "Bearer scrape-me"}).status_code == 200
+
+
 def test_every_metric_of_the_dashboard_is_exported(app: App) -> None:
     """With one request to a model, which the app has not had, in this process."""
-    from core import metrics
-
     metrics.hear(Observed("m", 1, 1, datetime.now(UTC), 0.01, 200, (Told("cat", 0.9),)))
     here = {sample.name for family in metrics.registry.collect() for sample in family.samples}
     exported = here | {name for name, _labels in samples(app)}
@@ -87,6 +126,6 @@ def test_logs_are_one_object_a_line_and_carry_the_request_id(app: App) -> None:
         "/api/theme/create", json={"name": "Logged", "labels": ["a", "b"]}, headers={"X-Request-ID": "log-1"}
     )
     lines = [json.loads(line) for line in (app.folder / "log").read_text().splitlines()]
-    [found] = [line for line in lines if line.get("request_id") == "log-1"]
-    assert (found["event"], found["method"], found["route"]) == ("request", "POST", "/api/theme/create")
+    [found] = [line for line in lines if line.get("request_id") == "log-1" and line["event"] == "request"]
+    assert (found["method"], found["route"], found["status"]) == ("POST", "/api/theme/create", 201)
     assert found["level"] == "info" and found["time"].endswith("Z")

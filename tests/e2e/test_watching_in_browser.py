@@ -15,15 +15,16 @@ from core.monitoring import minutes
 from core.monitoring.counts import Counts
 from core.workbench import Workbench
 from tests.app import App
-from tests.core.test_serving import version
+from tests.core.monitoring.test_watching import registered
 from tests.e2e.screens import running, window
+from tests.steps import ready_theme
 
 pytestmark = pytest.mark.e2e
 
 
 def fill(wb: Workbench, ada: auth.User) -> None:
     """A deployment that was asked for two hours, and failed one time in ten of late."""
-    made = serving.deploy(wb, ada, version(wb, ada).id)
+    made = serving.deploy(wb, ada, registered(wb, ada, ready_theme(wb, ada).id).id)
     now = datetime.now(UTC)
     for minute in range(120):
         counts = Counts()
@@ -65,18 +66,18 @@ def test_a_deployment_is_watched_and_a_rule_begins_an_alert(page: Page, app: App
     expect(page.get_by_text("There is no rule yet")).to_be_visible()
     page.get_by_role("button", name="Add a rule").click()
     window_ = page.get_by_role("dialog")
-    window_.get_by_label("For (min)").fill("0")
-    window_.get_by_label("E-mail to").fill("nobody")
+    window_.get_by_role("spinbutton", name="For (min)").fill("0")
+    window_.get_by_role("textbox", name="E-mail to").fill("nobody")
     window_.get_by_role("button", name="Save").click()
     expect(window_.get_by_text("of the alert is not right")).to_be_visible()
-    window_.get_by_label("E-mail to").fill("")
+    window_.get_by_role("textbox", name="E-mail to").fill("")
     window_.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Share of errors above 5 % over the last 5 min")).to_be_visible()
     expect(page.locator("[class*=st-key-alert-]").get_by_text("alert", exact=True)).to_be_visible(
         timeout=60_000
     )
     page.goto("/models")
-    expect(page.get_by_text("1 alerts")).to_be_visible()
+    expect(page.get_by_text("1 alert", exact=True)).to_be_visible()
     assert "Traceback" not in (app.folder / "log").read_text()
 
 
@@ -85,11 +86,11 @@ def test_a_webhook_is_added_tested_and_its_failure_is_in_the_log(page: Page, app
     page.get_by_role("link", name="Webhooks").click()
     page.get_by_role("button", name="Add a webhook").click()
     window_ = page.get_by_role("dialog")
-    window_.get_by_label("Address").fill("http://localhost:1/")
-    window_.get_by_role("button", name="Add").click()
+    window_.get_by_role("textbox", name="Address").fill("http://localhost:1/")
+    window_.get_by_role("button", name="Add", exact=True).click()
     expect(window_.get_by_text("leads to this machine")).to_be_visible()
-    window_.get_by_label("Address").fill("http://203.0.113.1:9/hook")
-    window_.get_by_role("button", name="Add").click()
+    window_.get_by_role("textbox", name="Address").fill("http://203.0.113.1:9/hook")
+    window_.get_by_role("button", name="Add", exact=True).click()
     expect(window_.get_by_text(re.compile("^whsec_"))).to_be_visible()
     window_.get_by_role("button", name="Done").click()
     page.get_by_role("button", name="Send a test").click()

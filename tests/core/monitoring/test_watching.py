@@ -118,7 +118,7 @@ def registered(wb: Workbench, actor: auth.User, theme_id: int) -> registry.Versi
     [row] = run_watch.rows_where(wb, finetuning_jobs.c.id == run.id)
     name = f"veritrain-theme-{theme_id}"
     model: dict[str, Any] = {"name": name, "version": 1, "uri": f"models:/{name}/1"}
-    result = {"metrics": {"test": {"accuracy": 1.0}}, "model": model}
+    result = {"metrics": {"test": {"accuracy": 1.0, "n": 24}}, "model": model}
     wb.db.write(lambda connection: registry.record(connection, wb.files, row, result))
     found = registry.of_run(wb, run.id)
     assert found is not None
