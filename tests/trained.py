@@ -24,9 +24,12 @@ SURE = 0.9
 
 
 def finished(
-    wb: Workbench, actor: auth.User, theme_id: int, right: Right | None, epochs: int = 2
+    wb: Workbench, actor: auth.User, theme_id: int, right: Right | None, epochs: int = 2, **facts: Any
 ) -> runs.Run:
-    """A run whose model answers those test images rightly; None: all, but its answers were not kept."""
+    """A run whose model answers those test images rightly; None: all, but its answers were not kept.
+
+    `facts` are further parts of its result.
+    """
     run = runs.start(wb, actor, theme_id)
     rows = snapshots.read(wb, snapshots.get(wb, run.spec.snapshot.id)).to_pylist()
     names = list(run.spec.labels)
@@ -67,6 +70,7 @@ def finished(
         _measure(result, split, names, [row for row in said if row["split"] == split])
     if right is not None:
         result["answers"] = wb.files.put(out.getvalue(), "predictions", "parquet")
+    result |= facts
     with wb.db.read() as connection:
         query = sa.select(finetuning_jobs.c.last_event).where(finetuning_jobs.c.id == run.id)
         last = connection.execute(query).scalar_one()
