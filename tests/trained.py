@@ -30,10 +30,11 @@ def finished(
     right: Right | None,
     epochs: int = 2,
     version: int | None = None,
+    **facts: Any,
 ) -> runs.Run:
     """A run whose model answers those test images rightly; None: all, but its answers were not kept.
 
-    With `version` its model is registered under that number of MLflow's.
+    With `version` its model is registered under that number of MLflow's; `facts` are further parts of its result.
     """
     run = runs.start(wb, actor, theme_id)
     rows = snapshots.read(wb, snapshots.get(wb, run.spec.snapshot.id)).to_pylist()
@@ -78,6 +79,7 @@ def finished(
         result["model"] = {"name": run.spec.model_name, "version": version, "uri": uri, "size": 9_000_000}
     if right is not None:
         result["answers"] = wb.files.put(out.getvalue(), "predictions", "parquet")
+    result |= facts
     with wb.db.read() as connection:
         query = sa.select(finetuning_jobs.c.last_event).where(finetuning_jobs.c.id == run.id)
         last = connection.execute(query).scalar_one()

@@ -47,7 +47,9 @@ class ChampionRules(Group):
 
 
 class MetricRule(Group):
-    enabled: bool = param(False, N_("On"), N_("Whether the version must reach a mark of its own."))
+    enabled: bool = param(
+        False, N_("Ask for a minimum"), N_("Whether the version must reach a mark of its own.")
+    )
     name: Literal["accuracy", "macro_f1"] = param(
         "accuracy",
         N_("Mark"),
@@ -65,10 +67,10 @@ class MetricRule(Group):
 
 
 class LatencyRule(Group):
-    enabled: bool = param(False, N_("On"), N_("Whether an answer may take only so long."))
+    enabled: bool = param(False, N_("Limit the time"), N_("Whether an answer may take only so long."))
     limit: float = param(
         100.0,
-        N_("At most"),
+        N_("Longest time"),
         N_("Time for one image, from its file to the answer, measured after the training where it ran."),
         unit=N_("milliseconds"),
         low=0.1,
@@ -78,10 +80,10 @@ class LatencyRule(Group):
 
 
 class SizeRule(Group):
-    enabled: bool = param(False, N_("On"), N_("Whether the model's files may only be so large."))
+    enabled: bool = param(False, N_("Limit the size"), N_("Whether the model's files may only be so large."))
     limit: float = param(
         500.0,
-        N_("At most"),
+        N_("Largest size"),
         N_("All files of the version together."),
         unit=N_("MB"),
         low=0.1,

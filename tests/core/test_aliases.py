@@ -103,7 +103,7 @@ def test_aliases_follow_the_ledger(
     keeper.turn()
     mlflow.away, mlflow.found = False, {name: {"own": "1"}}
     keeper.turn()
-    assert mlflow.found[name] == {"own": "1", "champion": "1"}
+    assert mlflow.found[name] == {"own": "1", "champion": "1", "challenger": "2"}
     asked = mlflow.requests
     keeper.turn()
     assert mlflow.requests == asked  # told once

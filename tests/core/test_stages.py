@@ -90,7 +90,7 @@ def test_moves_that_are_not_allowed_say_why_and_only_an_administrator_goes_throu
         stages.promote(wb, trainer, one, "staging", "back")
     stages.promote(wb, trainer, one, "archived", "it answers nonsense")
     assert ledger.production_on(wb, model.model_id, datetime.now(UTC)) is None
-    assert ledger.aliases(wb) == {model.model_name: {"previous": 1}}
+    assert ledger.aliases(wb) == {model.model_name: {"previous": 1, "challenger": 2}}
     with pytest.raises(Conflict, match="never goes straight to production"):
         stages.promote(wb, admin, one, "production", "please", override="please")
     stages.promote(wb, trainer, two, "production", "nothing else is there")

@@ -46,6 +46,7 @@ def test_a_run_tells_everything(finished: Finished) -> None:
     assert payload["metrics"]["valid"]["n"] == 12 and payload["metrics"]["test"]["n"] == 8
     assert np.sum(payload["confusion"]["test"]) == 8
     assert [row["label"] for row in payload["per_class"]["valid"]] == list(LABELS)
+    assert payload["latency_ms"] > 0
     assert payload["epochs_run"] == 4 and 1 <= payload["best_epoch"] <= 4
     assert payload["model"]["uri"] == f"models:/veritrain-theme-1/{payload['model']['version']}"
 
