@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api import problems
+from api import problems, report_files
 from api.deps import Bench, Id, Viewer
+from api.report_files import Format
 from api.router import Router
 from core import image_filter
 from core.ab.plain import plain
@@ -21,7 +23,11 @@ from core.quality import report as papers
 
 router = Router(tags=["quality"])
 
-Format = Literal["json", "html", "pdf"]
+_MAKERS: dict[Format, Callable[[papers.Report], str | bytes | dict[str, Any]]] = {
+    "json": papers.as_json,
+    "html": papers.as_html,
+    "pdf": papers.as_pdf,
+}
 
 
 class FeatureOut(BaseModel):
@@ -102,7 +108,8 @@ def report(
 ) -> Response:
     problems.speak(request)
     name = f"trust-theme-{theme_id}" + (f"-version-{snapshot}" if snapshot else "")
-    return _file(trust_words.report(trust.gather(wb, theme_id, snapshot)), name, format)
+    made = trust_words.report(trust.gather(wb, theme_id, snapshot))
+    return report_files.answer(name, format, _MAKERS[format](made))
 
 
 @router.get(
@@ -119,17 +126,5 @@ def report_of_texts(
 ) -> Response:
     problems.speak(request)
     made = text_trust.report(wb, dataset_id, version)
-    return _file(made, f"trust-texts-{dataset_id}-version-{made.of['version']}", format)
-
-
-def _file(made: papers.Report, name: str, format: Format) -> Response:
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Disposition": f'attachment; filename="{name}.{format}"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    if format == "html":
-        return Response(papers.as_html(made), media_type="text/html; charset=utf-8", headers=headers)
-    if format == "pdf":
-        return Response(papers.as_pdf(made), media_type="application/pdf", headers=headers)
-    return JSONResponse(papers.as_json(made), headers=headers)
+    name = f"trust-texts-{dataset_id}-version-{made.of['version']}"
+    return report_files.answer(name, format, _MAKERS[format](made))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, cast
 
@@ -94,6 +95,20 @@ class FileStore:
 def content_key(sha256: str, kind: str, ext: str, *, suffix: str = "") -> str:
     """`<kind>/ab/<sha256><suffix>.<ext>`: two hundred and fifty-six folders keep each one small."""
     return f"{kind}/{sha256[:2]}/{sha256}{suffix}.{ext}"
+
+
+def sha256(pieces: Iterable[bytes]) -> str:
+    """Hash of what the pieces are together."""
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file of this machine. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked(key: str) -> str:

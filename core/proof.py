@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
@@ -13,7 +12,8 @@ import pyarrow as pa
 
 from core import ledger, registry, runs, snapshots
 from core.errors import Unavailable
-from core.files import FileStore
+from core.files import FileStore, sha256
+from core.ledger import Entry
 from core.params.fields import N_
 from core.registry import Version
 from core.workbench import Workbench
@@ -75,15 +75,16 @@ def verify(wb: Workbench, version_id: int) -> list[Line]:
     Raises NotFound, and Unavailable where MLflow does not answer.
     """
     version = registry.get(wb, version_id)
-    return [_ledger(wb, version), _snapshot(wb, version), _files(wb, version)]
+    decisions = ledger.entries(wb, version_id=version_id)
+    return [_ledger(wb, len(decisions)), _snapshot(wb, version), _files(wb, version, decisions)]
 
 
-def _ledger(wb: Workbench, version: Version) -> Line:
+def _ledger(wb: Workbench, decisions: int) -> Line:
     problems = ledger.verify(wb)
     if problems:
         entries = sorted({each.entry_id for each in problems if each.entry_id is not None})
         return Line(LEDGER, BROKEN, {"entries": ", ".join(map(str, entries)) or "–"})
-    return Line(LEDGER, SOUND, {"n": len(ledger.entries(wb, version_id=version.id))})
+    return Line(LEDGER, SOUND, {"n": decisions})
 
 
 def _snapshot(wb: Workbench, version: Version) -> Line:
@@ -97,13 +98,10 @@ def _snapshot(wb: Workbench, version: Version) -> Line:
     return Line(SNAPSHOT, SOUND, {"hash": version.snapshot_hash[:12]})
 
 
-def _files(wb: Workbench, version: Version) -> Line:
+def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
     if version.files is None:
         return Line(FILES, UNKNOWN)
-    promised = {
-        entry.evidence.get("version", {}).get("checksum")
-        for entry in ledger.entries(wb, version_id=version.id)
-    } - {None}
+    promised = {entry.evidence.get("version", {}).get("checksum") for entry in decisions} - {None}
     if promised - {version.checksum}:
         return Line(FILES, BROKEN, {"promised": sorted(promised)})
     try:
@@ -117,24 +115,21 @@ def _files(wb: Workbench, version: Version) -> Line:
 
 def _sha256(wb: Workbench, version: Version, name: str) -> str | None:
     """Hash of one of the model's files as MLflow hands it out; None where there is none."""
-    whole = hashlib.sha256()
     try:
-        for piece in read(wb, version, name):
-            whole.update(piece)
+        return sha256(read(wb, version, name))
     except FileNotFoundError:
         return None
-    return whole.hexdigest()
 
 
 def read(wb: Workbench, version: Version, name: str) -> Iterator[bytes]:
     """A file of the model in pieces, from where MLflow keeps it. Raises FileNotFoundError, httpx.HTTPError."""
-    place = _place(wb, version)
-    if not place.startswith(_PROXIED):
-        with FileStore(place).open(name) as file:
+    folder = place(wb, version)
+    if not folder.startswith(_PROXIED):
+        with FileStore(folder).open(name) as file:
             while piece := file.read(PIECE):
                 yield piece
         return
-    path = quote(f"{place.removeprefix(_PROXIED).lstrip('/')}/{name}")
+    path = quote(f"{folder.removeprefix(_PROXIED).lstrip('/')}/{name}")
     url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts/{path}"
     with httpx.stream("GET", url, timeout=TIMEOUT, trust_env=False) as answer:
         if answer.status_code == httpx.codes.NOT_FOUND:
@@ -143,11 +138,11 @@ def read(wb: Workbench, version: Version, name: str) -> Iterator[bytes]:
         yield from answer.iter_bytes(PIECE)
 
 
-def _place(wb: Workbench, version: Version) -> str:
-    """Where MLflow keeps the version's files. Raises FileNotFoundError where MLflow has no such version."""
+def place(wb: Workbench, version: Version, timeout: httpx.Timeout = TIMEOUT) -> str:
+    """Where MLflow keeps the version's files. Raises FileNotFoundError where MLflow has no such version, HTTPError."""
     asked = {"name": version.model_name, "version": str(version.version)}
     url = f"{wb.settings.mlflow_url}/api/2.0/mlflow/model-versions/get-download-uri"
-    answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False)
+    answer = httpx.get(url, params=asked, timeout=timeout, trust_env=False)
     if answer.status_code == httpx.codes.NOT_FOUND:
         raise FileNotFoundError(version.uri)
     return str(answer.raise_for_status().json()["artifact_uri"])

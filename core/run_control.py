@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from core import audit, auth, queue, runs, themes
 from core.db.tables import finetuning_jobs, training_checkpoints
 from core.errors import Conflict, InvalidInput, VeritrainError
 from core.events import Status, Wish
+from core.files import sha256_of
 from core.runs import Run, get
 from core.spec import best_beside
 from core.workbench import Workbench
@@ -122,8 +122,7 @@ def checkpoints(wb: Workbench, run_id: int) -> list[Checkpoint]:
 def intact(wb: Workbench, checkpoint: Checkpoint) -> bool:
     """Whether the file on disk is, byte for byte, the one that was written. Reads all of it."""
     try:
-        with (wb.settings.artifacts_dir / checkpoint.path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == checkpoint.sha256
+        return sha256_of(wb.settings.artifacts_dir / checkpoint.path) == checkpoint.sha256
     except OSError:
         return False
 

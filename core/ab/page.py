@@ -6,20 +6,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from core import webpage
 from core.ab import figures, words
 from core.i18n import gettext as _
-from core.i18n import language
 
 _CSS = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } h3 { font-size: 1rem; }
-.verdict { border-left: .4rem solid #64748b; padding: .5rem 1rem; background: rgba(127, 127, 127, .12); }
 .verdict.better { border-color: #15803d; } .verdict.worse { border-color: #b91c1c; }
-.verdict.broken { border-color: #b45309; } .verdict strong { font-size: 1.3rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid rgba(127, 127, 127, .4); }
-td { overflow-wrap: anywhere; } svg { width: 100%; height: auto; } small { opacity: .75; }
+.verdict.broken { border-color: #b45309; }
+svg { width: 100%; height: auto; }
 td:nth-child(2) { font-weight: 600; }
 @media print { details { display: none; } }
 """
@@ -40,14 +34,14 @@ def render(report: Mapping[str, Any], leaves: Sequence[tuple[str, Any]]) -> str:
             f"<p>{escape(judged[name])}</p>" for name in ("reason", "cost_of_being_wrong", "how_long_still")
         )
         + "</div>",
-        *_section(_("Variants"), _table(*figures.variants(report))),
+        *_section(_("Variants"), webpage.table(*figures.variants(report))),
     ]
     if report["overall"]:
         parts.append(f"<p>{escape(figures.overall(report['overall']))}</p>")
     for each, (title, sentence) in zip(report["comparisons"], figures.sections(report), strict=True):
         parts += [
             f"<h2>{escape(title)}</h2><p>{escape(sentence)}</p>",
-            _table(
+            webpage.table(
                 [_("Figure"), _("Value"), _("What it means")],
                 [(row.label, row.value, row.meaning) for row in figures.rows(each, test)],
             ),
@@ -63,22 +57,16 @@ def render(report: Mapping[str, Any], leaves: Sequence[tuple[str, Any]]) -> str:
         parts += _distributions(report)
     parts += _section(
         _("Can the numbers be believed?"),
-        _table(
+        webpage.table(
             [_("Figure"), _("Value"), _("What it means")],
             [(row.label, row.value, row.meaning) for row in figures.health(report["health"])],
         ),
     )
     parts += _conversations(report)
     every = [(path, "" if value is None else str(value)) for path, value in leaves]
-    parts.append(
-        f"<details><summary>{escape(_('All figures'))}</summary>{_table([_('Figure'), _('Value')], every)}</details>"
-    )
-    return (
-        f"<!doctype html><html lang='{escape(language())}'><head><meta charset='utf-8'>"
-        f"<title>{escape(test['name'])}</title>"
-        f"<meta name='viewport' content='width=device-width'><style>{_CSS}</style></head>"
-        f"<body>{''.join(parts)}</body></html>"
-    )
+    listed = webpage.table([_("Figure"), _("Value")], every)
+    parts.append(f"<details><summary>{escape(_('All figures'))}</summary>{listed}</details>")
+    return webpage.page(test["name"], parts, _CSS)
 
 
 def _section(title: str, body: str) -> list[str]:
@@ -96,10 +84,11 @@ def _distributions(report: Mapping[str, Any]) -> list[str]:
     arms = report["variants"]
     if any(sum(arm["ratings"]) for arm in arms):
         rows = [[arm["name"], *_parts(arm["ratings"])] for arm in arms]
-        parts += _section(_("Answers by their stars"), _table([_("Variant"), "1", "2", "3", "4", "5"], rows))
-    head, rows = figures.latencies(report)
-    if rows:
-        parts += _section(_("Response times"), _table(head, rows))
+        head = [_("Variant"), "1", "2", "3", "4", "5"]
+        parts += _section(_("Answers by their stars"), webpage.table(head, rows))
+    times = figures.latencies(report)
+    if times[1]:
+        parts += _section(_("Response times"), webpage.table(*times))
     return parts
 
 
@@ -117,7 +106,7 @@ def _conversations(report: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     head = [_("Variant"), _("Asked"), _("Answered"), _("Stars"), _("Feedback")]
-    return _section(_("Where users were not content"), _table(head, rows))
+    return _section(_("Where users were not content"), webpage.table(head, rows))
 
 
 def _course(days: Sequence[Mapping[str, Any]], test: Mapping[str, Any], metric: str) -> str:
@@ -174,9 +163,3 @@ def _forest(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
 
 def _word(x: float, y: float, text: str) -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' font-size='11' fill='currentColor'>{escape(text)}</text>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(text)}</th>" for text in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"

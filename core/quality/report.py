@@ -5,25 +5,18 @@ Whoever makes a report gives a plain list of sections; nothing here knows what t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from core import webpage
 from core.ab.plain import plain
 from core.i18n import gettext as _
-from core.i18n import language
 
 _CSS = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.verdict { border-left: .4rem solid #64748b; padding: .5rem 1rem; background: rgba(127, 127, 127, .12); }
 .verdict.pass { border-color: #15803d; } .verdict.fail { border-color: #b91c1c; }
-.verdict strong { font-size: 1.3rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid rgba(127, 127, 127, .4); }
-td { overflow-wrap: anywhere; min-width: 9ch; } small { opacity: .75; overflow-wrap: anywhere; }
+td { min-width: 9ch; }
 """
 COLORS = {True: "#15803d", False: "#b91c1c", None: "#64748b"}
 CLASSES = {True: "pass", False: "fail", None: ""}
@@ -94,15 +87,10 @@ def as_html(report: Report) -> str:
     for each in report.sections:
         parts.append(f"<h2>{escape(each.title)}</h2><p>{escape(each.sentence)}</p>")
         if each.rows:
-            parts.append(_table(each.head, each.rows))
+            parts.append(webpage.table(each.head, each.rows))
     items = "".join(f"<li>{escape(text)}</li>" for text in report.not_checked)
     parts.append(f"<h2>{escape(_('What was not checked, and why'))}</h2><ul>{items}</ul>")
-    return (
-        f"<!doctype html><html lang='{escape(language())}'><head><meta charset='utf-8'>"
-        f"<title>{escape(report.title)}</title>"
-        f"<meta name='viewport' content='width=device-width'><style>{_CSS}</style></head>"
-        f"<body>{''.join(parts)}</body></html>"
-    )
+    return webpage.page(report.title, parts, _CSS)
 
 
 def as_pdf(report: Report) -> bytes:
@@ -124,9 +112,3 @@ def as_pdf(report: Report) -> bytes:
 
 def _stamp(report: Report) -> str:
     return {True: _("PASS"), False: _("FAIL"), None: _("Report")}[report.passed]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(text)}</th>" for text in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from core.errors import InvalidInput
+from core.files import sha256_of
 from core.spec import best_beside
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -52,19 +52,13 @@ class SafeFiles(TorchCheckpointIO):
                 f"The checkpoint {place.name} could not be read again after it was written."
             ) from error
         # Known before it is there: between any two of these steps, what is there is known.
-        _remember(place, digest(part))
+        _remember(place, sha256_of(part))
         if place.name == LAST:
             # A damaged one must not take the place of the one before it, which may be all that is left.
             if place.exists() and (self._whole or is_whole(place)):
                 place.replace(place.with_name(PREVIOUS))
             self._whole = True
         part.replace(place)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def written(path: Path) -> str:
@@ -76,7 +70,7 @@ def is_whole(path: Path) -> bool:
     """Whether the file is as it was written."""
     known = _digests(path.parent)
     names = (path.name, LAST) if path.name == PREVIOUS else (path.name, "")
-    return path.exists() and digest(path) in {each for name in names for each in known.get(name, [])}
+    return path.exists() and sha256_of(path) in {each for name in names for each in known.get(name, [])}
 
 
 def newest(folder: Path, warn: Callable[[str], None] = nobody) -> Path | None:
@@ -106,7 +100,7 @@ def adopt(source: Path, sha256: str, folder: Path, fresh: dict[str, Any]) -> Non
     ({"param_groups", "lr_schedulers"}), the times count from 0, and early stopping waits anew.
     Raises InvalidInput where the file is gone or is not the one with this hash.
     """
-    if not source.exists() or digest(source) != sha256:
+    if not source.exists() or sha256_of(source) != sha256:
         raise InvalidInput(
             "The checkpoint that this run goes on from is gone or was changed; extend the run it came from again."
         )
@@ -133,7 +127,7 @@ def adopt(source: Path, sha256: str, folder: Path, fresh: dict[str, Any]) -> Non
     if theirs.exists():
         part = (folder / BEST).with_suffix(".part")
         shutil.copyfile(theirs, part)
-        _remember(folder / BEST, digest(part))
+        _remember(folder / BEST, sha256_of(part))
         part.replace(folder / BEST)
     SafeFiles().save_checkpoint(checkpoint, folder / LAST)
 

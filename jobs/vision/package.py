@@ -20,10 +20,10 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 from safetensors.torch import save_file
 
+from core.files import sha256_of
 from core.params import Auguments, Params, network_side, to_yaml
 from core.spec import RunSpec
 from jobs.vision import architectures, imaging, pyfunc_model, steps
-from jobs.vision.checkpoints import digest
 from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
@@ -95,7 +95,7 @@ def write(
     shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
     for step, _options in done:
         shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")
-    files = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
     return Package(folder, config, folder / "weights.safetensors", files)
 
 
@@ -158,7 +158,7 @@ def _around(uri: str) -> dict[str, str]:
         for file in mlflow.artifacts.list_artifacts(uri):
             if not file.is_dir:
                 path = mlflow.artifacts.download_artifacts(f"{uri}/{file.path}", dst_path=folder)
-                found[file.path] = digest(Path(path))
+                found[file.path] = sha256_of(Path(path))
     return found
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +13,7 @@ from core.db.tables import finetuning_jobs, registry_ledger
 from core.errors import Unavailable
 from core.workbench import Workbench
 from tests.core.ab.rig import ready_theme
+from tests.mlflow_files import Kept, keeping
 
 FILES = {
     "MLmodel": b"flavors: {}\n",
@@ -25,40 +22,10 @@ FILES = {
 }
 
 
-class Artifacts(BaseHTTPRequestHandler):
-    """MLflow's two routes by which files are read: where a version lies, and the files below its folder."""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/mlflow/api/2.0/mlflow/model-versions/get-download-uri"):
-            return self._answer(
-                200, json.dumps({"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}).encode()
-            )
-        before = "/mlflow/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/"
-        assert self.path.startswith(before), self.path
-        kept: dict[str, bytes] = self.server.kept  # type: ignore[attr-defined]
-        name = self.path.removeprefix(before)
-        self._answer(200 if name in kept else 404, kept.get(name, b""))
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        return
-
-
 @pytest.fixture
-def kept(wb: Workbench) -> Iterator[tuple[Workbench, dict[str, bytes]]]:
-    """A workbench with an MLflow, and the files that are kept there."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Artifacts)
-    server.kept = dict(FILES)  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/mlflow"
-    yield replace(wb, settings=replace(wb.settings, mlflow_url=url)), server.kept  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
+def kept(wb: Workbench) -> Iterator[Kept]:
+    with keeping(wb, FILES) as found:
+        yield found
 
 
 def version(wb: Workbench, actor: auth.User, files: dict[str, bytes] | None = FILES) -> int:
@@ -82,7 +49,7 @@ def states(wb: Workbench, version_id: int) -> dict[str, str]:
 
 
 def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
-    trainer: auth.User, kept: tuple[Workbench, dict[str, bytes]]
+    trainer: auth.User, kept: Kept
 ) -> None:
     wb, files_there = kept
     one = version(wb, trainer)
@@ -112,7 +79,7 @@ def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
 
 
 def test_hashes_that_were_exchanged_with_the_files_are_found_by_the_ledger(
-    trainer: auth.User, kept: tuple[Workbench, dict[str, bytes]]
+    trainer: auth.User, kept: Kept
 ) -> None:
     wb, files_there = kept
     one = version(wb, trainer)
