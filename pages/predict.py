@@ -1,22 +1,27 @@
-"""Drop images on a deployed model, see its answers, take them away as CSV."""
+"""Drop images on a deployed model, see its answers, correct them, take them away as a file."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 from core import auth, registry, serving, themes, workbench
+from core import corrections as corrected
 from core.errors import VeritrainError
+from core.gateway import images, tables
 from core.i18n import gettext as _
+from core.i18n import ngettext
+from core.labels import Label
 from core.serving import Deployment, Prediction
 from pages.widgets import deployments, frame, steps
 
 SHOWN = 60
-"""Answers drawn as pictures; the CSV has all of them."""
+"""Answers drawn as pictures; the downloads have all of them."""
 COLUMNS = 4
+TOP = 5
+"""Labels named of an answer."""
 
 theme: themes.Theme | None = None
 if "theme" in st.query_params:
@@ -28,29 +33,6 @@ wb, me = frame.open_page(
 )
 if theme:
     steps.draw(wb, me, theme, "predict")
-
-
-def as_csv(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
-    """One row an image: file, label, confidence, the probability of each label, error. UTF-8 with a mark for Excel."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(["file", "label", "confidence", *(f"p({label})" for label in labels), "error"])
-    for answer in answers:
-        writer.writerow(
-            [
-                safe_cell(answer.name),
-                safe_cell(answer.label or ""),
-                "" if answer.confidence is None else f"{answer.confidence:.6f}",
-                *(f"{answer.probabilities[label]:.6f}" if answer.probabilities else "" for label in labels),
-                safe_cell(answer.error or ""),
-            ]
-        )
-    return out.getvalue().encode("utf-8-sig")
-
-
-def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet reads as a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 @frame.fragment(run_every=2)
@@ -102,24 +84,125 @@ def choose(found: list[Deployment]) -> Deployment:
     )
 
 
-def gallery(answers: Sequence[Prediction], files: dict[str, bytes]) -> None:
-    good = [answer for answer in answers if answer.error is None]
-    bad = [answer for answer in answers if answer.error is not None]
-    if bad:
-        with st.container(border=True, key="refused"):
-            st.markdown(_("**{n} files could not be used:**").format(n=len(bad)))
-            for answer in bad[:SHOWN]:
-                st.markdown(f"- {frame.escape(answer.error or '')}")
-    for begin in range(0, min(len(good), SHOWN), COLUMNS):
-        for column, answer in zip(st.columns(COLUMNS), good[begin : begin + COLUMNS], strict=False):
+def asked(deployment: Deployment, files: list[tuple[str, bytes]], which: tuple[str, ...]) -> list[Prediction]:
+    """The answers; what is pressed on this screen does not ask again. Raises VeritrainError."""
+    known = (deployment.id, which)
+    if st.session_state.get("asked", (None,))[0] != known:
+        with st.spinner(_("The model is looking …")):
+            st.session_state["asked"] = (known, serving.predict(wb, me, deployment.id, files))
+    found: list[Prediction] = st.session_state["asked"][1]
+    return found
+
+
+ORDERS: dict[str, Callable[[Prediction], Any]] = {
+    "given": lambda answer: 0,
+    "unsure": lambda answer: answer.confidence,
+    "sure": lambda answer: -(answer.confidence or 0),
+    "label": lambda answer: (answer.label, -(answer.confidence or 0)),
+}
+
+
+def ordered(answers: Sequence[Prediction]) -> list[Prediction]:
+    names = {
+        "given": _("as sent"),
+        "unsure": _("least sure first"),
+        "sure": _("surest first"),
+        "label": _("by label"),
+    }
+    order = st.selectbox(
+        _("Order"),
+        names,
+        format_func=names.__getitem__,
+        key="order",
+        help=_("In which order answers are shown."),
+    )
+    return sorted(answers, key=ORDERS[order])
+
+
+def others(answer: Prediction) -> str:
+    """The next labels of the first TOP."""
+    first = sorted(answer.probabilities.items(), key=lambda each: -each[1])[1:TOP]
+    return " · ".join(f"{frame.escape(label)} {p * 100:.1f} %" for label, p in first)
+
+
+def refused(bad: Sequence[Prediction]) -> None:
+    with st.container(border=True, key="refused"):
+        st.markdown(_("**{n} files could not be used:**").format(n=len(bad)))
+        for answer in bad[:SHOWN]:
+            st.markdown(f"- {frame.escape(answer.error or '')}")
+
+
+def gallery(shown: Sequence[Prediction], pictures: dict[str, bytes], labels: Sequence[Label]) -> None:
+    """Answers as pictures; whoever may label says what is right where the model is wrong."""
+    for begin in range(0, len(shown), COLUMNS):
+        for column, answer in zip(st.columns(COLUMNS), shown[begin : begin + COLUMNS], strict=False):
             with column.container(border=True, height="stretch", key=f"answer-{begin}-{id(answer)}"):
-                if answer.name in files:
-                    st.image(files[answer.name], width="stretch")
+                if answer.name in pictures:
+                    st.image(pictures[answer.name], width="stretch")
                 st.markdown(f"**{frame.escape(answer.label or '')}**")
                 st.progress(answer.confidence or 0.0, text=f"{(answer.confidence or 0) * 100:.1f} %")
+                st.caption(others(answer))
                 st.caption(frame.escape(frame.shorten(answer.name, 60)))
-    if len(good) > SHOWN:
-        st.caption(_("{n} more are in the CSV.").format(n=len(good) - SHOWN))
+                if labels and answer.name in pictures:
+                    st.selectbox(
+                        _("Right is"),
+                        labels,
+                        index=None,
+                        format_func=lambda label: label.name,
+                        placeholder=answer.label or "",
+                        key=_right_key(answer),
+                        help=_("Choose only where the model is wrong, or to confirm that it is right."),
+                    )
+
+
+def _right_key(answer: Prediction) -> str:
+    return f"right-{st.session_state['asked'][0]}-{answer.name}"
+
+
+def corrections(theme_id: int, shown: Sequence[Prediction], pictures: dict[str, bytes]) -> None:
+    """Sends the images whose label somebody chose back to the theme."""
+    chosen = [(answer, st.session_state.get(_right_key(answer))) for answer in shown]
+    items = [
+        (answer.name, pictures[answer.name], label.id)
+        for answer, label in chosen
+        if label and answer.name in pictures
+    ]
+    if st.button(
+        ngettext("Add {n} image to the theme", "Add {n} images to the theme", len(items)).format(
+            n=len(items)
+        ),
+        type="primary",
+        key="add-corrections",
+        disabled=not items,
+        help=_("With the label that you chose below; the next training learns from them."),
+    ):
+        with frame.refusals():
+            done = corrected.add(wb, me, theme_id, items)
+            known = len(items) - done.upload.added - done.upload.refused_total
+            said = _("{added} images added, {labelled} labelled.").format(
+                added=done.upload.added, labelled=done.labelled
+            )
+            if known > 0:
+                said += " " + _("{n} were there already.").format(n=known)
+            st.success(said)
+            for refusal in done.upload.refused:
+                st.warning(frame.escape(refusal.reason))
+
+
+def downloads(answers: Sequence[Prediction], labels: Sequence[str]) -> None:
+    with st.popover(
+        _("Download"), key="download", help=_("All answers with the probability of every label.")
+    ):
+        for name, (media_type, write) in tables.FORMATS.items():
+            st.download_button(
+                {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}[name],
+                write(answers, labels),
+                f"predictions.{name}",
+                media_type,
+                key=name,
+                on_click="ignore",
+                width="stretch",
+            )
 
 
 def ask(deployment: Deployment) -> None:
@@ -136,27 +219,31 @@ def ask(deployment: Deployment) -> None:
         return
     files = [(file.name, file.getvalue()) for file in uploaded]
     try:
-        with st.spinner(_("The model is looking …")):
-            answers = serving.predict(wb, me, deployment.id, files)
+        answers = asked(deployment, files, tuple(file.file_id for file in uploaded))
     except VeritrainError as error:
         frame.refuse(error)
         return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        done = sum(answer.error is None for answer in answers)
+    good = [answer for answer in answers if answer.error is None]
+    if bad := [answer for answer in answers if answer.error is not None]:
+        refused(bad)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="answers-head"):
         st.markdown(
-            _("**{n} answers** from {model}").format(n=done, model=deployments.title(deployment)),
+            _("**{n} answers** from {model}").format(n=len(good), model=deployments.title(deployment)),
             width="stretch",
         )
-        st.download_button(
-            _("Download as CSV"),
-            as_csv(answers, deployment.version.labels),
-            "predictions.csv",
-            "text/csv",
-            key="csv",
-            on_click="ignore",
-            help=_("All answers with the probability of every label."),
-        )
-    gallery(answers, dict(files))
+        shown = ordered(good)[:SHOWN]
+        downloads(answers, deployment.version.labels)
+    pictures = images.of_names(wb.settings, files, {answer.name for answer in shown})
+    labels: Sequence[Label] = ()
+    if me.may(auth.LABELER):
+        labels = themes.get(wb, deployment.version.theme_id).labels
+        above = st.container()
+    gallery(shown, pictures, labels)
+    if labels:
+        with above:
+            corrections(deployment.version.theme_id, shown, pictures)
+    if len(good) > SHOWN:
+        st.caption(_("{n} more are in the download.").format(n=len(good) - SHOWN))
 
 
 live = serving.deployments(wb, theme.id if theme else None)

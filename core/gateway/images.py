@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,6 +113,15 @@ def parts(settings: Settings, given: Iterable[Given]) -> Iterator[Part]:
             part, waiting = Part(settings), 0
     if part.all:
         yield part
+
+
+def of_names(settings: Settings, given: Iterable[Given], names: Collection[str]) -> dict[str, bytes]:
+    """The images that have these names, archives opened; of several with one name the first."""
+    found: dict[str, bytes] = {}
+    for image in _images(settings, given):
+        if image.refusal is None and image.name in names:
+            found.setdefault(image.name, image.data)
+    return found
 
 
 def brightness(data: bytes) -> float | None:
