@@ -95,6 +95,28 @@ class CopiesOut(BaseModel):
     rest: list[int]
 
 
+class LookAlikesOut(BaseModel):
+    """Look-alikes with different labels."""
+
+    images: dict[int, int]
+    """The label of each, by image id."""
+    labels: tuple[int, ...]
+    """That they have, the most frequent first."""
+    likelier: int | None
+    """null: none of them is likelier."""
+
+
+class OneLabel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    chosen: dict[int, int]
+    """Label id by an image of each group that shall have it."""
+
+
+class RelabelledOut(BaseModel):
+    changed: int
+
+
 class RemovedOut(BaseModel):
     removed: list[int]
 
@@ -260,6 +282,17 @@ def copies(wb: Bench, _user: Viewer, theme_id: Id) -> list[CopiesOut]:
 @router.post("/theme/{theme_id}/quality/copies", summary="Keep the best of each cluster, remove the rest")
 def keep_best(wb: Bench, user: Trainer, theme_id: Id, body: KeepBest | None = None) -> RemovedOut:
     return RemovedOut(removed=repair.keep_best(wb, user, theme_id, body.best if body else None))
+
+
+@router.get("/theme/{theme_id}/quality/one-label", summary="Look-alikes with different labels")
+def labelled_otherwise(wb: Bench, _user: Viewer, theme_id: Id) -> list[LookAlikesOut]:
+    return [LookAlikesOut(**asdict(each)) for each in repair.groups(wb, theme_id)]
+
+
+@router.post("/theme/{theme_id}/quality/one-label", summary="Give each group of look-alikes one label")
+def one_label(wb: Bench, user: Labeler, theme_id: Id, body: OneLabel | None = None) -> RelabelledOut:
+    """The likelier one, or for some groups that which is chosen."""
+    return RelabelledOut(changed=repair.one_label(wb, user, theme_id, body.chosen if body else None))
 
 
 @router.get("/theme/{theme_id}/quality/groups", summary="What a group pattern would do")

@@ -37,6 +37,8 @@ may_edit, may_label = me.may(auth.TRAINER), me.may(auth.LABELER)
 SHOWN = 8
 """Examples of a finding."""
 DOUBTS = 6
+OPEN_GROUPS = 6
+"""Groups without a likelier label that are shown at once."""
 ACTIONS = {
     "check": _("checked"),
     "fix": _("repaired"),
@@ -110,6 +112,60 @@ def ask_keep_best() -> None:
         with frame.refusals():
             repair.keep_best(wb, me, theme.id)
             st.rerun()
+
+
+@frame.dialog(_("Give each group one label"), on_dismiss="rerun")
+def ask_one_label() -> None:
+    found = repair.groups(wb, theme.id)
+    told = [group for group in found if group.likelier is not None]
+    open_groups = [group for group in found if group.likelier is None]
+    if not found:
+        st.success(_("All look-alikes have one label now."))
+        return
+    if told:
+        pictures = images.rows(wb, theme.id, [image_id for group in told[:4] for image_id in group.images])
+        to = {image_id: group.likelier for group in told for image_id in group.images}
+        changed = sum(label != group.likelier for group in told for label in group.images.values())
+        st.markdown(
+            _(
+                "In {n} groups one label is likelier: most of the images have it, or the check takes the others for it. "
+                "{images} images would get it."
+            ).format(n=f"{len(told):,}", images=f"{changed:,}")
+        )
+        thumbnails(
+            pictures,
+            {
+                image.id: name(image.label_id)
+                if image.label_id == to[image.id]
+                else f"{name(image.label_id)} → {name(to[image.id])}"
+                for image in pictures
+            },
+        )
+        if st.button(_("Label {n} images").format(n=f"{changed:,}"), type="primary", key="yes-one-label"):
+            with frame.refusals():
+                repair.one_label(wb, me, theme.id)
+                st.rerun(scope="fragment")
+    if open_groups:
+        st.markdown(_("{n} groups are yours to settle:").format(n=f"{len(open_groups):,}"))
+    for group in open_groups[:OPEN_GROUPS]:
+        first = min(group.images)
+        with st.container(border=True, key=f"group-{first}"):
+            shown = images.rows(wb, theme.id, sorted(group.images)[:SHOWN])
+            thumbnails(shown, {image.id: name(image.label_id) for image in shown}, side=96)
+            with st.container(horizontal=True, gap="small"):
+                for label_id in group.labels:
+                    if st.button(
+                        _("All are “{label}”").format(label=name(label_id)),
+                        key=f"settle-{first}-{label_id}",
+                        help=_("Gives every image of this group that label."),
+                    ):
+                        with frame.refusals():
+                            repair.one_label(wb, me, theme.id, {first: label_id})
+                            st.rerun(scope="fragment")
+
+
+def name(label_id: int | None) -> str:
+    return frame.shorten(names.get(label_id or 0, "–"), 14)
 
 
 @frame.fragment(run_every=2)
@@ -210,6 +266,14 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
             )
         ):
             ask_keep_best()
+        elif (
+            kind.name == "conflict"
+            and may_label
+            and st.button(
+                _("Give each group one label"), key="one-label", help=_("Shows first what would change.")
+            )
+        ):
+            ask_one_label()
     st.caption(f"{kinds.meaning(kind.name)} {kinds.advice(kind.name)}")
     which = images.Filter(finding=kind.name, sort="finding")
     ids = images.ids(wb, theme.id, which)[: DOUBTS if kind.name == "mislabelled" else SHOWN].tolist()
@@ -224,7 +288,7 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
         if kind.name == "leak":
             captions[image.id] = splits.get(image.split or "", "–")
         elif kind.name == "conflict":
-            captions[image.id] = frame.shorten(names.get(image.label_id or 0, "–"), 14)
+            captions[image.id] = name(image.label_id)
         elif image.id in turns:
             captions[image.id] = {1: "↻ 90°", 2: "↻ 180°", 3: "↺ 90°"}[turns[image.id]]
     if turns:

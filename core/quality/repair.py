@@ -1,17 +1,20 @@
-"""Stored. One-click fixes: look-alikes on one side of the split, copies removed. Shown before they are done."""
+"""Stored. One-click fixes: look-alikes on one side of the split or with one label, copies removed.
+
+All are shown before they are done.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from core import audit, auth, themes
-from core.db.tables import image_clusters, image_features, train_data
+from core import audit, auth, labelling, themes
+from core.db.tables import image_clusters, image_features, image_findings, train_data
 from core.image_filter import SPLITS
 from core.images import DELETE
 from core.quality import conditions, frozen
@@ -43,6 +46,18 @@ class Copies:
 
     best: int
     rest: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One cluster of look-alikes with different labels."""
+
+    images: dict[int, int]
+    """The label of each that is labelled, by image id."""
+    labels: tuple[int, ...]
+    """That they have, the most frequent first."""
+    likelier: int | None
+    """The label that most of them have once doubted ones count for what the check takes them for; None for a tie."""
 
 
 def moves(wb: Workbench, theme_id: int) -> list[Move]:
@@ -120,6 +135,81 @@ def keep_best(
         return ids
 
     return wb.db.write(work)
+
+
+def groups(wb: Workbench, theme_id: int) -> list[Group]:
+    """Look-alikes with different labels that nobody called fine, those with a likelier label first. Raises NotFound."""
+    themes.get(wb, theme_id)
+    with wb.db.read() as connection:
+        return _groups(connection, theme_id)
+
+
+def one_label(wb: Workbench, actor: auth.User, theme_id: int, chosen: Mapping[int, int] | None = None) -> int:
+    """Give each group of look-alikes one label: the likelier one, or those in `chosen` alone (image id → label id).
+
+    An image of the frozen test set keeps its label, and so does a group that has no likelier one. An image in `chosen`
+    stands for its whole group. Returns how many images changed. Raises InvalidInput, NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.LABELER)
+    theme = themes.get(wb, theme_id)
+
+    def work(connection: sa.Connection) -> int:
+        themes.lock(connection, theme_id)
+        fixed = frozen.members(connection, theme_id)
+        wanted: dict[int, int] = {}
+        for group in _groups(connection, theme_id):
+            label = group.likelier
+            if chosen is not None:
+                label = next((chosen[image_id] for image_id in group.images if image_id in chosen), None)
+            if label is not None:
+                wanted |= {image_id: label for image_id in group.images if image_id not in fixed}
+        changed = labelling.relabel(connection, actor, theme_id, wanted, "settled")
+        if changed:
+            note(connection, theme, actor.id, "fix", {"kind": "conflict", "images": changed})
+        return changed
+
+    return wb.db.write(work)
+
+
+def _groups(connection: sa.Connection, theme_id: int) -> list[Group]:
+    doubt = image_findings.c
+    query = (
+        sa.select(image_clusters.c.cluster_id, _image.id, _image.label_id, doubt.guess_id)
+        .select_from(train_data)
+        .join(image_clusters, image_clusters.c.image_id == _image.id)
+        .outerjoin(
+            image_findings,
+            sa.and_(
+                doubt.image_id == _image.id,
+                doubt.kind == "mislabelled",
+                doubt.label_id == _image.label_id,
+                doubt.kept_at.is_(None),
+            ),
+        )
+        .where(
+            conditions.live(theme_id), conditions.finding("conflict", theme_id), _image.label_id.is_not(None)
+        )
+        .order_by(image_clusters.c.cluster_id, _image.id)
+    )
+    by_cluster: dict[int, list[Any]] = {}
+    for row in connection.execute(query):
+        by_cluster.setdefault(row.cluster_id, []).append(row)
+    fixed = frozen.members(connection, theme_id)
+    found = []
+    for rows in by_cluster.values():
+        labels = Counter(row.label_id for row in rows)
+        if len(labels) < 2:
+            continue  # the others were called fine
+        kept = {row.label_id for row in rows if row.id in fixed}
+        votes = Counter(
+            row.guess_id if row.guess_id in labels else row.label_id for row in rows
+        ).most_common()
+        likelier = votes[0][0] if len(votes) == 1 or votes[0][1] > votes[1][1] else None
+        if kept:  # what is frozen is not relabelled
+            likelier = kept.pop() if len(kept) == 1 else None
+        own = {row.id: row.label_id for row in rows}
+        found.append(Group(own, tuple(label for label, _n in labels.most_common()), likelier))
+    return sorted(found, key=lambda group: (group.likelier is None, min(group.images)))
 
 
 def _moves(connection: sa.Connection, theme_id: int) -> list[Move]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from pictures import encoded, picture, png
 from PIL import Image
 
 from core import auth, images, splits, themes
+from core.db.tables import image_findings
 from core.errors import InvalidInput, NotAllowed
 from core.images import Filter
-from core.quality import findings, intake, repair
+from core.quality import findings, freezing, intake, repair
 from core.quality.conditions import COMPARED
 from core.workbench import Workbench
 
@@ -202,3 +205,46 @@ def test_the_histogram_counts_every_image_once(
     for kind in ("dark", "small", "aspect", "blurred"):
         bins = findings.histogram(wb, theme.id, kind)
         assert (len(bins), sum(n for _, n in bins)) == (findings.BINS, 8)
+
+
+def test_look_alikes_get_the_likelier_label_and_ties_are_left_to_people(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, labeler: auth.User
+) -> None:
+    cat, dog = (label.id for label in theme.labels)
+    files = {f"cat_{n}": png(n, (96, 64)) for n in (1, 2, 3)}
+    add(wb, trainer, theme, **files, dog_copy1=brighter(1), dog_copy2=brighter(2), dog_copy3=brighter(3))
+    image = picture(1, (96, 64)).point(lambda level: min(255, round(level * 1.04)))
+    add(wb, trainer, theme, cat_third=encoded(image))
+    known = {image.file_name: image.id for image in images.page(wb, theme.id).items}
+    doubted = known["cat/2.png"]
+    doubt = {"image_id": doubted, "kind": "mislabelled", "label_id": cat, "guess_id": dog}
+    wb.db.write(
+        lambda connection: connection.execute(
+            image_findings.insert().values(theme_id=theme.id, at=datetime.now(UTC), score=0.1, **doubt)
+        )
+    )
+    assert [group.likelier for group in repair.groups(wb, theme.id)] == [cat, dog, None]
+    assert repair.one_label(wb, labeler, theme.id) == 2
+    assert with_finding(wb, theme, "conflict") == {"cat/3.png", "dog/copy3.png"}
+    labels = {image.file_name: image.label_id for image in images.page(wb, theme.id).items}
+    assert (labels["dog/copy1.png"], labels["cat/2.png"], labels["cat/3.png"]) == (cat, dog, cat)
+    assert repair.one_label(wb, labeler, theme.id) == 0
+    assert repair.one_label(wb, labeler, theme.id, {known["cat/3.png"]: dog}) == 1
+    assert with_finding(wb, theme, "conflict") == set() and repair.groups(wb, theme.id) == []
+    assert [entry.detail.get("kind") for entry in findings.entries(wb, theme.id)] == ["conflict", "conflict"]
+
+
+def test_a_frozen_label_decides_for_its_look_alikes(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    cat, dog = (label.id for label in theme.labels)
+    add(wb, trainer, theme, test_dog_1=png(1, (96, 64)))
+    freezing.freeze(wb, trainer, theme.id, "before the copies came")
+    add(wb, trainer, theme, cat_copy1=brighter(1))
+    image = picture(1, (96, 64)).point(lambda level: min(255, round(level * 1.04)))
+    add(wb, trainer, theme, cat_third=encoded(image))
+    [group] = repair.groups(wb, theme.id)
+    assert (group.labels, group.likelier) == ((cat, dog), dog)
+    assert repair.one_label(wb, trainer, theme.id, {min(group.images): cat}) == 0
+    assert repair.one_label(wb, trainer, theme.id) == 2
+    assert repair.groups(wb, theme.id) == []
