@@ -35,8 +35,8 @@ def line(feature: Feature) -> str:
     moved = max(
         zip(feature.bars, feature.reference, feature.batch, strict=True), key=lambda bar: abs(bar[2] - bar[1])
     )
-    return _("“{name}” was {before} % of the training and is {now} % of the answers").format(
-        name=moved[0], before=f"{moved[1] * 100:.0f}", now=f"{moved[2] * 100:.0f}"
+    return _("“{name}” was {before} of the training and is {now} of the answers").format(
+        name=moved[0], before=f"{moved[1] * 100:.0f} %", now=f"{moved[2] * 100:.0f} %"
     )
 
 
