@@ -24,8 +24,8 @@ SECONDS = 10.0
 REDIRECTS = 3
 HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "Veritrain"}
 PORTS = {"http": 80, "https": 443}
-AZURE = ipaddress.ip_address("168.63.129.16")
-"""Looks public, but is the inside of the machine's own host there."""
+INSIDE = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
+"""Look public, but are answered by the machine's own host at Azure and at Oracle."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -46,7 +46,8 @@ def is_public(address: str) -> bool:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         elif ip.sixtofour or ip.teredo:  # tunnels that nobody needs any more
             return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip != AZURE
+    inside = ip.is_multicast or ip.is_reserved or any(ip in network for network in INSIDE)
+    return ip.is_global and not inside
 
 
 def fetch(

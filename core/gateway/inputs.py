@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.errors import InvalidInput, VeritrainError
@@ -94,39 +94,45 @@ def _split(value: Any) -> list[Any]:
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(columns, list) or not isinstance(rows, list):
         raise InvalidInput("“dataframe_split” is an object with “columns” and “data”, each a list.")
-    _columns(columns)
-    if not all(isinstance(row, list) and len(row) == 1 for row in rows):
+    _has_column(columns)
+    if not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
         raise InvalidInput("Each row of “data” is a list with one value for each of “columns”.")
-    return [row[0] for row in rows]
+    place = columns.index(COLUMN)
+    return [row[place] for row in rows]
 
 
 def _records(value: Any, name: str = "dataframe_records") -> list[Any]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise InvalidInput("“{field}” is a list of objects, each with “image”.", field=name)
     for row in value:
-        _columns(list(row))
+        _has_column(row)
     return [row[COLUMN] for row in value]
 
 
-def _instances(value: Any) -> list[Any]:
-    return _records(value, "instances")
+def _instances(value: Any, name: str = "instances") -> list[Any]:
+    """By row; a model of one column takes its values alone, too."""
+    if isinstance(value, list) and all(isinstance(row, str) for row in value):
+        return value
+    return _records(value, name)
 
 
 def _inputs(value: Any) -> list[Any]:
-    """By column, as MLflow takes it; by row as well."""
+    """By column or by row."""
     if isinstance(value, list):
-        return _records(value, "inputs")
+        return _instances(value, "inputs")
     if not isinstance(value, dict):
         raise InvalidInput("“inputs” is an object with “image”, a list of images.")
-    _columns(list(value))
+    _has_column(value)
     column = value[COLUMN]
     return column if isinstance(column, list) else [column]
 
 
-def _columns(found: list[Any]) -> None:
-    if found != [COLUMN]:
-        said = ", ".join(str(name) for name in found)[:100]
-        raise InvalidInput("This model takes the one column “image”, not “{columns}”.", columns=said or "–")
+def _has_column(found: Iterable[Any]) -> None:
+    """Further columns are left alone, as MLflow does."""
+    names = list(found)
+    if COLUMN not in names:
+        said = ", ".join(map(str, names))[:100] or "–"
+        raise InvalidInput("The column “image” is missing; there is “{columns}”.", columns=said)
 
 
 def _image(number: int, row: Any) -> tuple[str, bytes | str]:

@@ -30,6 +30,12 @@ class ModelServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.sent: list[list[bytes]] = []
         self.status = 200
+        self.row: dict[str, Any] = {
+            "label": "cat",
+            "confidence": 0.75,
+            "probabilities": [0.75, 0.25],
+            "error": None,
+        }
         self.meanwhile: Callable[[], object] = lambda: None
         """What happens while it thinks."""
 
@@ -46,8 +52,7 @@ class Answers(BaseHTTPRequestHandler):
         assert (self.path, body["columns"]) == ("/invocations", ["image"])
         self.server.sent.append([base64.b64decode(row[0]) for row in body["data"]])
         self.server.meanwhile()
-        row = {"label": "cat", "confidence": 0.75, "probabilities": [0.75, 0.25], "error": None}
-        answer = json.dumps({"predictions": [row] * len(body["data"])}).encode()
+        answer = json.dumps({"predictions": [self.server.row] * len(body["data"])}).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

@@ -25,13 +25,15 @@ def two_versions(wb: Workbench, actor: auth.User) -> tuple[themes.Theme, list[in
     return theme, sorted(version.id for version in registry.versions(wb, theme.id))
 
 
-def another_version(wb: Workbench, actor: auth.User, theme: themes.Theme, number: int) -> None:
+def another_version(
+    wb: Workbench, actor: auth.User, theme: themes.Theme, number: int, uri: str | None = None
+) -> None:
     run = runs.start(wb, actor, theme.id)
     [row] = run_watch.rows_where(wb, finetuning_jobs.c.id == run.id)
     name = f"veritrain-theme-{theme.id}"
     result = {
         "metrics": {"test": {"accuracy": 0.5}},
-        "model": {"name": name, "version": number, "uri": f"models:/{name}/{number}"},
+        "model": {"name": name, "version": number, "uri": uri or f"models:/{name}/{number}"},
     }
     wb.db.write(lambda connection: registry.record(connection, wb.files, row, result))
 
