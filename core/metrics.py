@@ -19,9 +19,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from core import events, queue
+from core.alerts import alerts
 from core.db.engine import DATABASE_AWAY
 from core.db.tables import deployments, finetuning_jobs
-from core.db.watching_tables import alert_rules, notices
+from core.db.watching_tables import notices
 from core.errors import Unavailable
 from core.events import ENDED, Status
 from core.gateway.observed import Observed
@@ -109,7 +110,7 @@ class _State(Collector):
                 runs = _tally(connection, jobs.status, jobs.status.in_(RUN_STATES))
                 served = _tally(connection, deployments.c.status, deployments.c.desired == UP)
                 told = _tally(connection, notices.c.status, notices.c.status.in_(NOTICE_STATES))
-                firing = _tally(connection, alert_rules.c.state, alert_rules.c.active)
+            firing = sum(alert.firing for alert in alerts.every(self.wb))
         except DATABASE_AWAY:
             yield _gauge("veritrain_database_up", "Whether the metadata database answers.", 0)
             return
@@ -129,7 +130,7 @@ class _State(Collector):
             NOTICE_STATES,
             told,
         )
-        yield _gauge("veritrain_alerts_firing", "Alert rules that are firing.", firing.get("firing", 0))
+        yield _gauge("veritrain_alerts_firing", "Alert rules that are firing.", firing)
 
     def _of_broker(self) -> Iterator[GaugeMetricFamily]:
         try:

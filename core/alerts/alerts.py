@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import audit, auth, registry, serving
+from core import audit, auth, serving
 from core.alerts import rule as rules
 from core.alerts import words
 from core.alerts.rule import FIRING, OK, Rule, State
@@ -63,10 +63,12 @@ def create(
         raise InvalidInput("An alert is about either a model or a deployment; name one of them.")
     if deployment_id is not None:
         model_id = serving.get(wb, deployment_id).version.model_id
-    elif not any(version.model_id == model_id for version in registry.versions(wb)):
-        raise NotFound("There is no model {id}.", id=model_id)
 
     def work(connection: sa.Connection) -> int:
+        live = sa.select(models.c.id).join(themes, themes.c.id == models.c.theme_id)
+        live = live.where(models.c.id == model_id, themes.c.deleted_at.is_(None))
+        if connection.execute(live).first() is None:
+            raise NotFound("There is no model {id}.", id=model_id)
         if (connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() or 0) >= MAX_RULES:
             raise InvalidInput("There are {limit} rules already; delete some first.", limit=MAX_RULES)
         [rule_id] = next_ids(connection, "alert_rules_id_seq", 1)
@@ -200,9 +202,10 @@ def _drift(wb: Workbench, served: Sequence[serving.Deployment], counts: Counts) 
 
 
 def _deployments(wb: Workbench, alert: Alert) -> list[serving.Deployment]:
-    if alert.deployment_id is not None:
-        return [serving.get(wb, alert.deployment_id)]
+    """None where the version was deleted."""
     found = serving.deployments(wb, alert.theme_id, live_only=False)
+    if alert.deployment_id is not None:
+        return [each for each in found if each.id == alert.deployment_id]
     return [each for each in found if each.version.model_id == alert.model_id]
 
 

@@ -69,7 +69,9 @@ def badge(wb: Workbench, theme_id: int | None) -> str:
 
 
 def _line(wb: Workbench, me: auth.User, alert: Alert, may: bool, edit: Any) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"alert-{alert.id}"):
+    with st.container(
+        border=True, horizontal=True, vertical_alignment="center", gap="small", key=f"alert-{alert.id}"
+    ):
         if not alert.active:
             state = f":gray-badge[{_('off')}]"
         elif alert.firing:
