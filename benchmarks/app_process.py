@@ -39,8 +39,13 @@ class App(Generic[T]):
 
 
 @contextmanager
-def running_app(prepare: Callable[[Workbench, auth.User], T]) -> Iterator[App[T]]:
-    """Fill a new database with `prepare`, then start the app on it; everything is removed at the end."""
+def running_app(
+    prepare: Callable[[Workbench, auth.User], T], database: str | None = None
+) -> Iterator[App[T]]:
+    """Fill a new database with `prepare`, then start the app on it; everything is removed at the end.
+
+    With `database`, an address of an empty Postgres, that one is filled, and stays.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="veritrain-bench-") as folder,
         ValkeyServer(port=free_port()) as broker,
@@ -53,6 +58,8 @@ def running_app(prepare: Callable[[Workbench, auth.User], T]) -> Iterator[App[T]
             "REDIS_URL": f"redis://127.0.0.1:{broker.port}/0",
             "MLFLOW_TRACKING_URI": "http://127.0.0.1:9/mlflow",
         }
+        if database is not None:
+            environment["VERITRAIN_DATABASE_URL"] = database
         wb = Workbench.open(Settings.from_env(environment))
         admin = auth.create_first_admin(wb, "admin", "benchmark of one app", "")
         token = auth.issue_token(wb, admin, "benchmark")

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from core import auth
 from core.db.engine import next_ids
-from core.db.tables import ab_experiments, model_registry, models
+from core.db.tables import ab_experiments, model_registry, models, themes
 from core.db.tables import registry_ledger as table
 from core.notices import outbox
 from core.workbench import Workbench
@@ -129,6 +129,22 @@ def entries(wb: Workbench, model_id: int | None = None, version_id: int | None =
         query = query.where(table.c.model_id == model_id)
     if version_id is not None:
         query = query.where(table.c.version_id == version_id)
+    with wb.db.read() as connection:
+        return [Entry(**row) for row in connection.execute(query).mappings()]
+
+
+def newest(wb: Workbench, limit: int, theme_id: int | None = None) -> list[Entry]:
+    """The last decisions, newest first; of one theme or of all that are not deleted."""
+    query = (
+        sa.select(table)
+        .join(models, models.c.id == table.c.model_id)
+        .join(themes, themes.c.id == models.c.theme_id)
+        .where(themes.c.deleted_at.is_(None))
+        .order_by(table.c.id.desc())
+        .limit(limit)
+    )
+    if theme_id is not None:
+        query = query.where(models.c.theme_id == theme_id)
     with wb.db.read() as connection:
         return [Entry(**row) for row in connection.execute(query).mappings()]
 

@@ -145,6 +145,31 @@ def choices(wb: Workbench, theme_id: int) -> list[Choice]:
         ]
 
 
+class Named(NamedTuple):
+    """A model that has versions."""
+
+    id: int
+    name: str
+    """In MLflow."""
+    theme_name: str
+
+
+def named(wb: Workbench, theme_id: int | None = None) -> list[Named]:
+    """Models by the names of their themes."""
+    query = (
+        sa.select(models.c.id, models.c.name, themes.c.name)
+        .distinct()
+        .join(themes, themes.c.id == models.c.theme_id)
+        .join(model_registry, _R.model_id == models.c.id)
+        .where(themes.c.deleted_at.is_(None))
+        .order_by(themes.c.name, models.c.id)
+    )
+    if theme_id is not None:
+        query = query.where(models.c.theme_id == theme_id)
+    with wb.db.read() as connection:
+        return [Named(*row) for row in connection.execute(query)]
+
+
 def tags(wb: Workbench, theme_id: int | None = None) -> list[str]:
     """Every tag in use, in order."""
     query = (

@@ -1,4 +1,4 @@
-"""Two to ten runs beside each other: which is best, whether by more than chance, and in what they differ."""
+"""Two to ten runs, or the versions they made, beside each other: which is best, by more than chance, and why."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Any
 
 import streamlit as st
 
-from core import images, run_reports, themes, workbench
+from core import images, run_reports, themes, versions_compared, workbench
 from core.errors import InvalidInput, VeritrainError
 from core.evaluations import compared, words
 from core.evaluations.compared import Comparison
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.quality import effect_words, picks
+from core.versions_compared import Versions
 from pages.widgets import charts, frame, steps
 from pages.widgets import curves as drawn
+from pages.widgets import versions_compared as of_versions
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import duration, when
 
@@ -31,28 +33,43 @@ def asked_for() -> list[int]:
         raise InvalidInput("This address names no runs; choose them from the history.") from None
 
 
+def asked_versions() -> list[int]:
+    try:
+        return [int(part) for part in st.query_params.get("versions", "").split(",")]
+    except ValueError:
+        raise InvalidInput("This address names no versions; choose them under Models.") from None
+
+
 @st.cache_data(ttl=REMEMBERED, max_entries=32, show_spinner=False)
 def _compared(_wb: workbench.Workbench, _database: str, ids: tuple[int, ...]) -> Comparison:
     return compared.of_runs(_wb, ids)
 
 
 def name(run_id: int) -> str:
+    for version in whole.versions if whole else ():
+        if version.run_id == run_id:
+            return of_versions.name(version)
     return _("Run {n}").format(n=run_id)
 
 
+whole: Versions | None = None
 try:
     bench = workbench.current()
-    found = _compared(bench, bench.settings.database_url, tuple(asked_for()))
+    if "versions" in st.query_params:
+        whole = versions_compared.of_versions(bench, asked_versions())
+        found = whole.runs
+    else:
+        found = _compared(bench, bench.settings.database_url, tuple(asked_for()))
     theme = themes.get(bench, found.marks[0].run.theme_id)
 except VeritrainError as error:
     frame.missing(error)
     raise
 wb, me = frame.open_page(
-    title=_("Compare runs"),
+    title=_("Compare versions") if whole else _("Compare runs"),
     crumbs=frame.of_theme(theme),
     help=_("All runs are judged on the same test images, by the newest labels."),
 )
-steps.draw(wb, me, theme, "history")
+steps.draw(wb, me, theme, "models" if whole else "history")
 
 
 def verdict() -> None:
@@ -242,12 +259,22 @@ def curves() -> None:
 
 
 verdict()
+if whole:
+    of_versions.facts(whole)
 marks()
 differences()
-by_label, by_image, by_curve = st.tabs([_("By label"), _("Single images"), _("Curves")])
+titles = [_("By label"), _("Single images"), _("Curves")]
+by_label, by_image, by_curve, *by_version = st.tabs(
+    [*titles, _("Benchmarks"), _("By kind of image")] if whole else titles
+)
 with by_label:
     labels()
 with by_image:
     single_images()
 with by_curve:
     curves()
+if whole:
+    with by_version[0]:
+        of_versions.benchmarks(whole)
+    with by_version[1]:
+        of_versions.kinds(whole)

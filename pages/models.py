@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import streamlit as st
 
-from core import auth, ledger, production, proof, registry, serving, themes, workbench
+from core import (
+    auth,
+    ledger,
+    model_benchmarks,
+    production,
+    proof,
+    registry,
+    serving,
+    themes,
+    version_lists,
+    workbench,
+)
 from core.errors import VeritrainError
+from core.evaluations import compared
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
+from core.model_benchmarks import Benchmark
 from core.registry import Version
 from core.settings import MIB
-from pages.widgets import alert_rules, deployments, frame, promotion, steps
-from pages.widgets.runs import percent, when
+from core.version_lists import Page
+from pages.widgets import (
+    alert_rules,
+    deployments,
+    frame,
+    promotion,
+    steps,
+    version_filter,
+    version_windows,
+    versions,
+)
+from pages.widgets.runs import when
+from pages.widgets.versions import stage_name
 
 theme: themes.Theme | None = None
 if "theme" in st.query_params:
@@ -61,19 +88,18 @@ def served() -> None:
             deployments.trouble(deployment)
 
 
-COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
 NEXT = {STAGING: PRODUCTION, PRODUCTION: ARCHIVED, ARCHIVED: STAGING}
 DECISIONS = 50
 """The newest so many are listed."""
-
-
-def stage_name(stage: str) -> str:
-    return {STAGING: _("staging"), PRODUCTION: _("production"), ARCHIVED: _("archived")}[stage]
+PAGE = 20
+CHOSEN = "compared-versions"
+"""Where the session keeps which versions are marked: {id: theme's id}."""
+ROUND = "compared-round"
+"""… and how often all were unmarked: a box of another round begins empty."""
 
 
 def title(version: Version) -> str:
-    name = "" if theme else f"{frame.escape(version.theme_name)}, "
-    return name + _("version {n}").format(n=version.version)
+    return versions.title(version, theme=theme is None)
 
 
 @frame.dialog(_("Change the stage of a version"))
@@ -145,35 +171,185 @@ def roll_back(version: Version) -> None:
             st.rerun()
 
 
+def menu(version: Version) -> None:
+    """What is done less often with a version."""
+    words = {"run": _("Open its training"), "verify": _("Check that it is what it was")}
+    if may_deploy:
+        words |= {"edit": _("Change number, tags, description"), "benchmark": _("Note a benchmark")}
+        words |= {
+            STAGING: {"move": _("Archive")},
+            PRODUCTION: {"move": _("Archive")},
+            ARCHIVED: {"delete": _("Delete")},
+        }[version.stage]
+    chosen = st.menu_button(
+        "…", list(words), format_func=words.__getitem__, key=f"more-{version.id}", help=_("More")
+    )
+    match chosen:
+        case "run":
+            frame.go("run.py", run=version.run_id)
+        case "verify":
+            verify(version)
+        case "edit":
+            version_windows.edit(wb, me, version)
+        case "benchmark":
+            version_windows.benchmark(wb, me, version)
+        case "move":
+            move(version)
+        case "delete":
+            version_windows.delete(wb, me, version)
+
+
 def stage_button(version: Version) -> None:
+    """The step that a person most likely wants next."""
     if version.stage == PRODUCTION and st.button(
         _("Roll back"),
         key=f"rollback-{version.id}",
         help=_("Puts the version back that was in production before, without a gate."),
     ):
         roll_back(version)
-    if version.stage == STAGING:
-        if st.button(
-            _("Promote"), key=f"promote-{version.id}", help=_("Puts it into production, if the gate lets it.")
-        ):
-            promotion.ask(wb, me, version, title(version))
-        return
-    text, help = {
-        PRODUCTION: (_("Archive"), _("Takes it out of production.")),
-        ARCHIVED: (_("Back to staging"), _("From there it can be promoted again, through the gate.")),
-    }[version.stage]
-    if st.button(text, key=f"move-{version.id}", help=help):
+    elif version.stage == STAGING and st.button(
+        _("Promote"), key=f"promote-{version.id}", help=_("Puts it into production, if the gate lets it.")
+    ):
+        promotion.ask(wb, me, version, title(version))
+    elif version.stage == ARCHIVED and st.button(
+        _("Back to staging"),
+        key=f"move-{version.id}",
+        help=_("From there it can be promoted again, through the gate."),
+    ):
         move(version)
 
 
-def decisions(found: list[Version]) -> None:
+def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
+    marked: dict[int, int] = st.session_state.setdefault(CHOSEN, {})
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
+        if st.checkbox(
+            _("Compare {version}").format(version=title(version)),
+            version.id in marked,
+            key=f"mark-{version.id}-{st.session_state.get(ROUND, 0)}",
+            label_visibility="collapsed",
+        ):
+            marked[version.id] = version.theme_id
+        else:
+            marked.pop(version.id, None)
+        with st.container(width="stretch", gap=None):
+            versions.heading(version, theme=theme is None)
+            versions.facts(version, benchmarks)
+        if may_deploy:
+            stage_button(version)
+        if deployed:
+            st.markdown(_(":green-badge[in use]"))
+        elif may_deploy and st.button(
+            _("Deploy"), key=f"deploy-{version.id}", help=_("Starts a model server for this version.")
+        ):
+            with frame.refusals():
+                serving.deploy(wb, me, version.id)
+                st.rerun()
+        menu(version)
+
+
+def comparison() -> None:
+    """Where marked versions lead, also those of other pages."""
+    marked: dict[int, int] = st.session_state.get(CHOSEN, {})
+    if not marked:
+        st.caption(_("Mark two versions or more to see them side by side."))
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="marked"):
+        text = ngettext("{n} version is marked.", "{n} versions are marked.", len(marked))
+        st.markdown(text.format(n=len(marked)), width="content")
+        if len(marked) > compared.MOST:
+            st.markdown(_("At most {n} can be compared.").format(n=compared.MOST), width="content")
+        elif len(set(marked.values())) > 1:
+            st.markdown(_("Only versions of one theme can be compared."), width="content")
+        elif len(marked) >= compared.LEAST and st.button(
+            _("Compare"), type="primary", key="compare", help=_("Which is better, why, and is it chance?")
+        ):
+            frame.go("compare.py", versions=",".join(map(str, sorted(marked))))
+        if st.button(_("Unmark all"), key="unmark", type="tertiary"):
+            st.session_state[CHOSEN] = {}
+            st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1
+            st.rerun()
+
+
+def listed() -> None:
+    """A page of the versions that are looked for, and the way to the others."""
+    asked = version_filter.draw(wb, theme)
+    place = {name: frame.number_from_url(name) for name in version_filter.CURSORS}
+    if place["before"] is not None and place["after"] is not None:
+        place["after"] = None
+    page = version_lists.page(wb, asked, limit=PAGE, **place)
+    if not page.items and page.total:  # those of the address are gone
+        page = version_lists.page(wb, asked, limit=PAGE)
+    if not page.items:
+        st.caption(_("No version fits what you are looking for."))
+        if st.button(_("Show all"), key="show-all"):
+            version_filter.clear()
+            st.rerun()
+        return
+    comparison_place = st.container()
+    in_use = {deployment.version.id for deployment in serving.deployments(wb, theme_id)}
+    scores = model_benchmarks.newest(wb, [version.id for version in page.items])
+    for version in page.items:
+        one(version, scores[version.id], version.id in in_use)
+    with comparison_place:
+        comparison()
+    pager(page)
+
+
+def pager(page: Page) -> None:
+    if page.newer is None and page.older is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="pager"):
+        text = _("{first} to {last} of {total} versions").format(
+            first=f"{page.before + 1:,}", last=f"{page.before + len(page.items):,}", total=f"{page.total:,}"
+        )
+        for name, label, to in (("after", _("Newer"), page.newer), ("before", _("Older"), page.older)):
+            if st.button(label, key=f"page-{name}", disabled=to is None) and to is not None:
+                for cursor in version_filter.CURSORS:
+                    st.query_params.pop(cursor, None)
+                st.query_params[name] = str(to)
+                st.rerun()
+        st.caption(text)
+
+
+def once() -> None:
+    """What was in production at a moment that the person chooses."""
+    known = {each.id: each.theme_name for each in version_lists.named(wb, theme_id)}
+    with st.expander(_("What was in production on …?"), key="once"):
+        model_id = next(iter(known))
+        if len(known) > 1:
+            model_id = st.selectbox(_("Theme"), list(known), format_func=known.__getitem__, key="once-model")
+        at = st.datetime_input(
+            _("Day and time (UTC)"),
+            # The minute that has begun counts whole: what was promoted just now is in production.
+            (datetime.now(UTC) + timedelta(minutes=1)).replace(tzinfo=None, second=0, microsecond=0),
+            key="once-at",
+            help=_("The ledger says it, so nobody can change the answer afterwards."),
+        )
+        if at is None:
+            return
+        moment = at.replace(tzinfo=UTC)
+        found = ledger.production_on(wb, model_id, moment)
+        if found is None:
+            st.markdown(_("On {when} no version was in production.").format(when=when(moment)))
+            return
+        version = registry.get(wb, found, deleted=True)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            text = _("On {when} **{version}** ({number}) was in production.")
+            st.markdown(
+                text.format(when=when(moment), version=title(version), number=version.semver),
+                width="content",
+            )
+            frame.link(_("Open its training"), "run.py", {"run": version.run_id})
+
+
+def decisions() -> None:
     """Who gave which version its stage, when and why, the newest first."""
-    known = {version.id: version for version in found}
-    entries = [entry for entry in reversed(ledger.entries(wb)) if entry.version_id in known]
+    entries = ledger.newest(wb, DECISIONS, theme_id)
     if not entries:
         return
+    known = registry.by_id(wb, {entry.version_id for entry in entries}, deleted=True)
     with st.expander(_("Decisions"), key="decisions"):
-        for entry in entries[:DECISIONS]:
+        for entry in entries:
             st.markdown(
                 _("{when} · {who} · {version}: {before} → {after}").format(
                     when=when(entry.at),
@@ -186,46 +362,13 @@ def decisions(found: list[Version]) -> None:
             )
 
 
-def one(version: Version, deployed: bool) -> None:
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
-        with st.container(width="stretch"):
-            st.markdown(f"**{title(version)}** :{COLORS[version.stage]}-badge[{stage_name(version.stage)}]")
-            st.caption(
-                _("{share} right on {n} test images · {when}").format(
-                    share=percent(version.metrics["test"]["accuracy"]),
-                    n=version.metrics["test"]["n"],
-                    when=when(version.created_at),
-                )
-            )
-        frame.link(_("Run {n}").format(n=version.run_id), "run.py", {"run": version.run_id})
-        if st.button(
-            "",
-            icon=":material/verified_user:",
-            key=f"verify-{version.id}",
-            help=_("Checks that its decisions, its data and its files are those that were written."),
-        ):
-            verify(version)
-        if may_deploy:
-            stage_button(version)
-        if deployed:
-            st.markdown(_(":green-badge[in use]"))
-        elif may_deploy and st.button(
-            _("Deploy"), key=f"deploy-{version.id}", help=_("Starts a model server for this version.")
-        ):
-            with frame.refusals():
-                serving.deploy(wb, me, version.id)
-                st.rerun()
-
-
-versions = registry.versions(wb, theme_id)
-if not versions:
+if registry.newest(wb, theme_id) is None:
     st.info(_("There is no model yet. A training that ends well registers one."))
     if theme:
         frame.link(_("Go to training"), "training.py", {"theme": theme.id})
 else:
     served()
     st.subheader(_("Versions"), anchor=False)
-    in_use = {deployment.version.id for deployment in serving.deployments(wb, theme_id)}
-    for version in versions:
-        one(version, version.id in in_use)
-    decisions(versions)
+    listed()
+    once()
+    decisions()

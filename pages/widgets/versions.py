@@ -1,0 +1,70 @@
+"""How a model version is shown: its name, stage, tags and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.i18n import gettext as _
+from core.ledger import ARCHIVED, PRODUCTION, STAGING
+from core.model_benchmarks import Benchmark
+from core.registry import Version
+from core.settings import MIB
+from pages.widgets import frame
+from pages.widgets.runs import percent, when
+
+COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
+TAGS_SHOWN = 6
+BENCHMARKS_SHOWN = 4
+DESCRIPTION_SHOWN = 200
+
+
+def stage_name(stage: str) -> str:
+    return {STAGING: _("staging"), PRODUCTION: _("production"), ARCHIVED: _("archived")}[stage]
+
+
+def badge(stage: str) -> str:
+    """The stage as a coloured Markdown badge."""
+    return f":{COLORS[stage]}-badge[{stage_name(stage)}]"
+
+
+def title(version: Version, *, theme: bool = True) -> str:
+    """Its name in Markdown, with the theme's or within a theme's own screens without."""
+    name = f"{frame.escape(version.theme_name)}, " if theme else ""
+    return name + _("version {n}").format(n=version.version)
+
+
+def heading(version: Version, *, theme: bool) -> None:
+    """Name, number, stage and tags; tags beyond the first few stand in a tooltip."""
+    tags = [f":gray-badge[{frame.escape(tag)}]" for tag in version.tags[:TAGS_SHOWN]]
+    rest = version.tags[TAGS_SHOWN:]
+    if rest:
+        tags.append(f":gray-badge[+{len(rest)}]")
+    st.markdown(
+        f"**{title(version, theme=theme)}** · {version.semver} {badge(version.stage)} {' '.join(tags)}",
+        help=_("More tags: {tags}").format(tags=", ".join(map(frame.escape, rest))) if rest else None,
+    )
+
+
+def facts(version: Version, benchmarks: Sequence[Benchmark]) -> None:
+    """What it is, how good it is and what people wrote about it."""
+    parts = [f"{version.architecture}", when(version.created_at)]
+    test = version.metrics.get("test", {})
+    if "accuracy" in test and "n" in test:
+        text = _("{share} right on {n} test images")
+        parts.insert(0, text.format(share=percent(test["accuracy"]), n=f"{test['n']:,}"))
+    if version.size is not None:
+        parts.insert(-1, f"{version.size / MIB:.1f} MB")
+    scores = [
+        f"{frame.escape(frame.shorten(each.name, 40))} {each.score:.3f}"
+        for each in benchmarks[:BENCHMARKS_SHOWN]
+    ]
+    if more := benchmarks[BENCHMARKS_SHOWN:]:
+        scores.append(f"+{len(more)}")
+    lines = [" · ".join(parts)]
+    if scores:
+        lines.append(_("Benchmarks: {scores}").format(scores=" · ".join(scores)))
+    if version.description:
+        lines.append(frame.escape(frame.shorten(version.description, DESCRIPTION_SHOWN)))
+    st.caption("  \n".join(lines))
