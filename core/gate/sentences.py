@@ -52,7 +52,7 @@ TEXTS = {
         "No version is in production yet with which this one could be compared on kinds of images."
     ),
     ("few images", "open"): N_(
-        "No kind of images has the {least} test images of both that a comparison with version {champion} takes."
+        "No kind of images has {least} test images of both, which a comparison with version {champion} takes."
     ),
     ("no answers", "red"): N_(
         "It cannot be compared with version {champion} on kinds of images: not both runs kept their answers to "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from pydantic import BaseModel
 
@@ -32,7 +33,7 @@ def draw(
                 inner = list(part)
                 if group != inner[0].section:
                     st.markdown(f"**{frame.escape(_(group))}**", help=_(inner[0].group_help))
-                columns = st.columns(3)
+                columns = st.columns(1 if inner[0].kind == "scores" else 3)
                 for number, field in enumerate(inner):
                     with columns[number % 3]:
                         values[field.path] = _input(field, model, defaults, values, key, disabled)
@@ -86,7 +87,7 @@ def _input(
     elif field.kind == "float":
         entered = st.number_input(title, value=float(value), step=field.step or 0.01, format="%g", **shown)
     elif field.kind == "scores":
-        entered = _scores(title, value, **shown)
+        entered = _scores(value, **shown)
     elif field.kind == "numbers":
         entered = _numbers(st.text_input(title, ", ".join(f"{v:g}" for v in value), **shown))
     else:
@@ -96,26 +97,28 @@ def _input(
     return entered
 
 
-def _scores(title: str, value: Mapping[str, float], *, key: str, help: str, disabled: bool) -> Any:
+def _scores(value: Mapping[str, float], *, key: str, help: str, disabled: bool) -> Any:
     """A table of names and numbers with room for more; a name that stands there twice is left to the check."""
-    st.caption(title, help=help)
-    rows: Any = st.data_editor(
-        [{"name": name, "score": score} for name, score in value.items()] or [{"name": None, "score": None}],
+    st.caption(help)
+    table: Any = st.data_editor(
+        pd.DataFrame({"name": list(value), "score": list(value.values())}).astype(
+            {"name": "object", "score": "float64"}
+        ),
         column_config={
-            "name": st.column_config.TextColumn(_("Name"), max_chars=100),
-            "score": st.column_config.NumberColumn(_("At least"), format="%g", step=0.01),
+            "name": st.column_config.TextColumn(_("Name"), max_chars=100, width="medium"),
+            "score": st.column_config.NumberColumn(_("At least"), format="%g", step=0.01, width=120),
         },
-        column_order=("name", "score"),
         num_rows="dynamic",
         hide_index=True,
+        width="content",
         key=key,
         disabled=disabled,
     )
-    entered: list[tuple[str, float | None]] = [
-        (str(row.get("name") or "").strip(), row.get("score"))
-        for row in rows
-        if row.get("name") or row.get("score") is not None
+    rows = [
+        (str(name or "").strip(), None if pd.isna(score) else float(score))
+        for name, score in table.itertuples(index=False)
     ]
+    entered = [row for row in rows if row != ("", None)]
     found = dict(entered)
     return found if len(found) == len(entered) else ", ".join(name for name, _score in entered)
 

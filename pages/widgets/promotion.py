@@ -52,7 +52,9 @@ def ask(wb: Workbench, me: auth.User, version: Version, title: str) -> None:
 
 
 def _draw(wb: Workbench, me: auth.User, version: Version, title: str) -> None:
-    st.markdown(f"**{title}**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{title}**", width="stretch")
+        frame.link(_("Promotion rules"), "rules.py", {"theme": version.theme_id})
     try:
         with st.spinner(_("The gate looks at it …")):
             lines = gate.look(wb, version.id, me)
@@ -63,7 +65,6 @@ def _draw(wb: Workbench, me: auth.User, version: Version, title: str) -> None:
         _line(line, number)
     if not lines:
         st.info(_("The promotion rules of this theme ask for nothing."))
-    frame.link(_("Promotion rules"), "rules.py", {"theme": version.theme_id})
     _approvals(wb, me, version)
     red = any(line.state == gate.RED for line in lines)
     if red and not me.may(auth.ADMIN):

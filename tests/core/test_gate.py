@@ -128,7 +128,7 @@ def test_too_few_images_of_every_kind_stop_nobody(
     one, two = (trained(wb, trainer, theme.id, lambda image_id: True) for _ in range(2))
     policy.save(wb, admin, theme.id, NOTHING.replace("false}", "false, slices: {enabled: true}}"))
     stages.promote(wb, trainer, one.id, "production", "the first one")
-    assert line(wb, two).state == "open" and "has the 20 test images" in line(wb, two).text()
+    assert line(wb, two).state == "open" and "has 20 test images of both" in line(wb, two).text()
 
 
 def test_benchmarks_latency_and_size(wb: Workbench, admin: auth.User, trainer: auth.User) -> None:

@@ -44,17 +44,14 @@ def page(app: App, browser: Browser) -> Iterator[Page]:
 
 
 def press(page: Page, key: str) -> None:
-    settled(page)
     page.locator(f".st-key-{key} button").first.click()
 
 
 def tab(page: Page, name: str) -> None:
-    settled(page)
     page.get_by_role("tab", name=name).click()
 
 
 def toggle(page: Page, label: str) -> None:
-    settled(page)
     page.get_by_text(label, exact=True).first.click()
 
 
@@ -109,7 +106,6 @@ def test_a_red_gate_is_mended_and_the_version_promoted(page: Page, app: App) -> 
     expect(dialog(page).get_by_text("Its files have 45.0 MB; at most 50 MB is allowed.")).to_be_visible()
     expect(dialog(page).get_by_text("Approved by Grace.")).to_be_visible()
     expect(dialog(page).get_by_text("I looked at all of its mistakes")).to_be_visible()
-    settled(page)
     dialog(page).get_by_label("Why", exact=True).fill("Small and approved")
     dialog(page).get_by_label("Why", exact=True).press("Control+Enter")
     press(page, "yes-stage")
