@@ -20,6 +20,7 @@ from api import (
     models,
     overview,
     parameters,
+    passports,
     problems,
     quality,
     quality_report,
@@ -56,6 +57,7 @@ routers = (  # tried in this order, so the one that programs ask with every requ
     models.router,
     duels.router,
     stages.router,
+    passports.router,
 )
 
 

@@ -33,6 +33,7 @@ SCREENS = (
     Screen("queue", "queue.py"),
     Screen("history", "history.py"),
     Screen("models", "models.py"),
+    Screen("passport", "passport.py", in_menu=False),
     Screen("predict", "predict.py"),
     Screen("ab", "ab.py"),
     Screen("abtest", "abtest.py", in_menu=False),

@@ -242,6 +242,7 @@ def one(version: Version, deployed: bool) -> None:
                 )
             )
         frame.link(_("Run {n}").format(n=version.run_id), "run.py", {"run": version.run_id})
+        frame.link(_("Passport"), "passport.py", {"version": version.id})
         if st.button(
             "",
             icon=":material/verified_user:",

@@ -42,6 +42,7 @@ TITLES = {
     "queue.py": _("Queue"),
     "history.py": _("History"),
     "models.py": _("Models"),
+    "passport.py": _("Passport"),
     "predict.py": _("Predict"),
     "ab.py": _("A/B tests"),
     "abtest.py": _("A/B test"),
