@@ -36,6 +36,7 @@ SCREENS = (
     Screen("models", "models.py"),
     Screen("monitoring", "monitoring.py", in_menu=False),
     Screen("rules", "rules.py", in_menu=False),
+    Screen("passport", "passport.py", in_menu=False),
     Screen("predict", "predict.py"),
     Screen("ab", "ab.py"),
     Screen("abtest", "abtest.py", in_menu=False),

@@ -14,6 +14,8 @@ from itertools import groupby
 from typing import Any
 from xml.sax.saxutils import escape
 
+from core.drawing import TEXT, Dot, Drawing, Path
+
 LATIN, BOLD, JAPANESE, KOREAN = "Helvetica", "Helvetica-Bold", "HeiseiKakuGo-W5", "HYGothic-Medium"
 UNKNOWN = "?"
 """Stands for a character that none of the fonts has, such as an emoji."""
@@ -44,10 +46,12 @@ class Paper:
         self._parts: list[Any] = []
         self.heading(title, level=1)
 
-    def heading(self, text: str, *, level: int = 2) -> None:
-        self._parts.append(
-            _paragraph(text, size=18 if level == 1 else 12, bold=True, above=14 if level > 1 else 0)
-        )
+    def heading(self, text: str, *, level: int = 2, below: str = "") -> None:
+        """A title that stays with what follows it, with a few small words `below` it."""
+        size, above = {1: (18, 0), 2: (12, 14)}.get(level, (10, 8))
+        self._parts.append(_paragraph(text, size=size, bold=True, above=above, keep=level > 1))
+        if below:
+            self._parts.append(_paragraph(below, size=8, keep=True))
 
     def text(self, text: str, *, small: bool = False) -> None:
         self._parts.append(_paragraph(text, size=8 if small else 10))
@@ -66,6 +70,20 @@ class Paper:
             ("BOTTOMPADDING", (0, 0), (-1, -1), 10),
         ]
         self._parts += [Spacer(1, 4), Table([[cell]], colWidths=[WIDTH], style=style), Spacer(1, 4)]
+
+    def note(self, text: str, color: str) -> None:
+        """A sentence behind a thin coloured bar."""
+        from reportlab.lib import colors
+        from reportlab.platypus import Table
+
+        style = [
+            ("LINEBEFORE", (0, 0), (0, -1), 2, colors.HexColor(color)),
+            ("TOPPADDING", (0, 0), (-1, -1), 0),
+            ("BOTTOMPADDING", (0, 0), (-1, -1), 0),
+        ]
+        self._parts.append(
+            Table([[_paragraph(text, size=10)]], colWidths=[WIDTH], style=style, spaceBefore=2, spaceAfter=4)
+        )
 
     def table(
         self,
@@ -101,6 +119,30 @@ class Paper:
         finite = [row for row in rows if all(map(math.isfinite, (row.est, row.low, row.high)))]
         if finite:
             self._parts.append(_drawing(finite, band, write))
+
+    def drawings(self, drawn: Sequence[tuple[str, Drawing]]) -> None:
+        """Small drawings with their titles, two beside each other."""
+        self._beside([[_paragraph(title, size=8.5, bold=True), _shapes(each)] for title, each in drawn], 2)
+
+    def pictures(self, shown: Sequence[tuple[bytes | None, str]], *, side: float = 72.0) -> None:
+        """Image files with a few words below each, five beside each other; `side` is the longer one, in points.
+
+        None: the words stand alone.
+        """
+        cells = []
+        for data, words in shown:
+            below = _paragraph(words, size=7)
+            cells.append([below] if data is None else [_picture(data, side), below])
+        self._beside(cells, 5)
+
+    def _beside(self, cells: Sequence[list[Any]], columns: int) -> None:
+        from reportlab.platypus import Table
+
+        rows = [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+        if rows:
+            rows[-1] += [[]] * (columns - len(rows[-1]))
+            style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]
+            self._parts.append(Table(rows, colWidths=[WIDTH / columns] * columns, style=style))
 
     def data(self) -> bytes:
         """The PDF."""
@@ -157,7 +199,7 @@ def _registered(font: str) -> str:
     return font
 
 
-def _paragraph(text: str, *, size: float, bold: bool = False, above: float = 0) -> Any:
+def _paragraph(text: str, *, size: float, bold: bool = False, above: float = 0, keep: bool = False) -> Any:
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.platypus import Paragraph
 
@@ -166,9 +208,22 @@ def _paragraph(text: str, *, size: float, bold: bool = False, above: float = 0) 
     marked = "".join(f'<font name="{_registered(font)}">{escape(part)}</font>' for font, part in parts)
     style = ParagraphStyle(
         "", fontName=LATIN, fontSize=size, leading=size * 1.4, spaceBefore=above, spaceAfter=size * 0.3,
-        wordWrap="CJK" if asian else None, splitLongWords=1, uriWasteReduce=0,
+        wordWrap="CJK" if asian else None, splitLongWords=1, uriWasteReduce=0, keepWithNext=keep,
     )  # fmt: skip
     return Paragraph(marked or "&nbsp;", style)
+
+
+def _picture(data: bytes, side: float) -> Any:
+    """An image file as JPEG, which a PDF takes as it is."""
+    from PIL import Image
+    from reportlab.platypus import Image as Picture
+
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        scale = side / max(image.size)
+        size = (image.width * scale, image.height * scale)
+        image.convert("RGB").save(out, "JPEG", quality=85)
+    return Picture(out, *size, hAlign="LEFT")
 
 
 def _printable(text: str) -> str:
@@ -180,6 +235,42 @@ def _page() -> tuple[float, float]:
     from reportlab.lib.pagesizes import A4
 
     return A4
+
+
+def _shapes(drawing: Drawing) -> Any:
+    """A drawing at half of the page's width."""
+    from reportlab.graphics import shapes
+    from reportlab.lib import colors
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    scale = (WIDTH / 2 - 12) / drawing.width
+    made = shapes.Drawing(drawing.width * scale, drawing.height * scale)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return x * scale, (drawing.height - y) * scale
+
+    for shape in drawing.shapes:
+        color = colors.HexColor(shape.color)
+        if isinstance(shape, Path):
+            line = [length for point in shape.points for length in at(*point)]
+            dashes = [2, 2] if shape.dashed else None
+            made.add(
+                shapes.PolyLine(line, strokeColor=color, strokeWidth=shape.width, strokeDashArray=dashes)
+            )
+        elif isinstance(shape, Dot):
+            made.add(
+                shapes.Circle(*at(shape.x, shape.y), shape.radius * scale, fillColor=color, strokeColor=None)
+            )
+        else:
+            size = TEXT * scale
+            parts = [(_registered(font), part) for font, part in runs(shape.text)]
+            x, y = at(shape.x, shape.y)
+            if shape.anchor == "end":
+                x -= sum(stringWidth(part, font, size) for font, part in parts)
+            for font, part in parts:
+                made.add(shapes.String(x, y, part, fontName=font, fontSize=size, fillColor=color))
+                x += stringWidth(part, font, size)
+    return made
 
 
 def _drawing(rows: Sequence[Interval], band: float, write: Callable[[float], str]) -> Any:

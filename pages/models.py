@@ -173,7 +173,11 @@ def roll_back(version: Version) -> None:
 
 def menu(version: Version) -> None:
     """What is done less often with a version."""
-    words = {"run": _("Open its training"), "verify": _("Check that it is what it was")}
+    words = {
+        "passport": _("Passport"),
+        "run": _("Open its training"),
+        "verify": _("Check that it is what it was"),
+    }
     if may_deploy:
         words |= {"edit": _("Change number, tags, description"), "benchmark": _("Note a benchmark")}
         words |= {
@@ -185,6 +189,8 @@ def menu(version: Version) -> None:
         "…", list(words), format_func=words.__getitem__, key=f"more-{version.id}", help=_("More")
     )
     match chosen:
+        case "passport":
+            frame.go("passport.py", version=version.id)
         case "run":
             frame.go("run.py", run=version.run_id)
         case "verify":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -117,12 +116,8 @@ def _end(
 
 
 def _sealed(trial: Trial) -> Verdict | None:
-    kept = (trial.outcome or {}).get("verdict")
-    if not kept:
-        return None
-    fields = {name: math.nan if value is None else value for name, value in kept["fields"].items()}
-    fields |= {name: None for name in ("superiority", "days") if kept["fields"].get(name, 0) is None}
-    return Verdict(kept["kind"], kept["reason"], kept["variant"], fields)
+    found = (trial.outcome or {}).get("verdict")
+    return verdict.kept(found) if found else None
 
 
 def _remember(wb: Workbench, results: Results, judged: Verdict) -> None:

@@ -7,6 +7,7 @@ primary metric says; a difference too small to matter is called that, even where
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,13 @@ class Verdict:
     @property
     def hides_numbers(self) -> bool:
         return self.kind == BROKEN
+
+
+def kept(found: Mapping[str, Any]) -> Verdict:
+    """A verdict as it was kept with its test; JSON has no NaN."""
+    fields = {name: math.nan if value is None else value for name, value in found["fields"].items()}
+    fields |= {name: None for name in ("superiority", "days") if found["fields"].get(name, 0) is None}
+    return Verdict(found["kind"], found["reason"], found["variant"], fields)
 
 
 def judge(results: Results) -> Verdict:

@@ -6,7 +6,8 @@ import io
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO, Protocol
 
 CHUNK = 256 * 1024
@@ -50,16 +51,23 @@ class Zip:
         self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_STORED, allowZip64=True)
 
     def add(self, name: str, data: bytes | IO[bytes], size: int) -> Iterator[bytes]:
-        entry = zipfile.ZipInfo(name, date_time=time.gmtime()[:6])
         if isinstance(data, bytes):
-            self._zip.writestr(entry, data)
+            self._zip.writestr(self._entry(name), data)
             yield self._sink.take()
             return
-        with self._zip.open(entry, "w", force_zip64=size > zipfile.ZIP64_LIMIT // 2) as file:
-            while part := data.read(CHUNK):
+        parts = iter(partial(data.read, CHUNK), b"")
+        yield from self.pour(name, parts, large=size > zipfile.ZIP64_LIMIT // 2)
+
+    def pour(self, name: str, parts: Iterable[bytes], *, large: bool = True) -> Iterator[bytes]:
+        """An entry whose bytes come in parts; `large` where it may have more than 2 GiB."""
+        with self._zip.open(self._entry(name), "w", force_zip64=large) as file:
+            for part in parts:
                 file.write(part)
                 yield self._sink.take()
         yield self._sink.take()
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        return zipfile.ZipInfo(name, date_time=time.gmtime()[:6])
 
     def end(self) -> Iterator[bytes]:
         self._zip.close()

@@ -1,8 +1,11 @@
 """From the bytes of a file to what a network sees, and from its answers to an image's: the one way for all.
 
 Training, evaluation, suggestions, previews and serving use this file: each model version carries a copy beside its
-weights, so it imports nothing of this repository, and a later change never changes an older version.
+weights, so it imports nothing of this repository, and a later change never changes an older version. torch is imported
+only where it computes: with ONNX Runtime a version prepares its images without it.
 """
+
+from __future__ import annotations
 
 import importlib.util
 import io
@@ -10,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from safetensors.torch import load_file
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 64
 """Images, or patches of them, that go through the network at once."""
@@ -100,6 +104,8 @@ def patches(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.Ten
     patching = preprocessing.get("patching")
     if not patching or not patching["enabled"]:
         return images
+    import torch
+
     size, starts = patching["size"], patch_starts(images.shape[-1], patching)
     cut = [images[..., top : top + size, left : left + size] for top in starts for left in starts]
     return torch.stack(cut, dim=1).flatten(0, 1)
@@ -113,7 +119,9 @@ def put_together(logits: torch.Tensor, n: int, preprocessing: Mapping[str, Any])
     """
     if len(logits) == n:
         return logits
-    found = logits.softmax(dim=1).unflatten(0, (n, -1))
+    import torch
+
+    found = logits.softmax(dim=1).unflatten(0, (-1, len(logits) // n))
     mean = found.mean(dim=1)
     if preprocessing["patching"]["combine"] == "vote":
         votes = torch.nn.functional.one_hot(found.argmax(dim=2), found.shape[2]).sum(dim=1)
@@ -128,6 +136,8 @@ def answers(
     most: int = BATCH,
 ) -> torch.Tensor:
     """Logits (n, labels) of normalised images (n, 3, s, s); `most` of them, or of patches, are computed at once."""
+    import torch
+
     parts = patches(images, preprocessing).split(most)
     return put_together(torch.cat([network(part).float() for part in parts]), len(images), preprocessing)
 
@@ -153,6 +163,8 @@ def steps_beside(config: Mapping[str, Any], folder: Path) -> list[Step]:
 
 def network_beside(config: Mapping[str, Any], folder: Path) -> torch.nn.Module:
     """The network of a version from its own file, with its weights, ready to answer."""
+    from safetensors.torch import load_file
+
     code = load_code(folder / "architecture.py")
     network: torch.nn.Module = code.build(len(config["labels"]), config["network_size"])
     network.load_state_dict(load_file(folder / "weights.safetensors"))

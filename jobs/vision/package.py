@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from core.files import sha256_of
 from core.params import Auguments, Params, network_side, to_yaml
 from core.spec import RunSpec
-from jobs.vision import architectures, imaging, pyfunc_model, steps
+from jobs.vision import architectures, imaging, onnx_file, pyfunc_model, steps
 from jobs.vision.tracking import Tracker, tags
 
 NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safetensors")
@@ -53,6 +53,8 @@ class Package:
     weights: Path
     files: dict[str, str]
     """SHA-256 of each file, by name."""
+    without_onnx: str
+    """Why there is no model.onnx; empty where there is one."""
 
     @property
     def weights_sha256(self) -> str:
@@ -95,8 +97,9 @@ def write(
     shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
     for step, _options in done:
         shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")
+    without_onnx = onnx_file.write(folder, config)
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
-    return Package(folder, config, folder / "weights.safetensors", files)
+    return Package(folder, config, folder / "weights.safetensors", files, without_onnx)
 
 
 def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path]) -> dict[str, Any]:

@@ -249,6 +249,8 @@ def _finish(
     best = checkpoints.best(job.folder / "checkpoints", lambda text: job.log(text, "warning"))
     weights = checkpoints.weights_of(best)
     made = package.write(job.folder / "model", spec, params, auguments, weights, job.settings.max_pixels)
+    if made.without_onnx:
+        job.log(f"The version has no ONNX file. {made.without_onnx}", "warning")
     classifier = Classifier(made.folder)
     total = len(splits["valid"]) + len(splits["test"])
     before, predictions = 0, {}

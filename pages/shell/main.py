@@ -44,6 +44,7 @@ TITLES = {
     "models.py": _("Models"),
     "monitoring.py": _("Monitoring"),
     "rules.py": _("Promotion rules"),
+    "passport.py": _("Passport"),
     "predict.py": _("Predict"),
     "ab.py": _("A/B tests"),
     "abtest.py": _("A/B test"),
