@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from core import themes, workbench
+from core import serving, themes, workbench
 from core.i18n import gettext as _
 from core.monitoring import report, words
 from core.monitoring.report import Report
@@ -59,11 +59,9 @@ def choose(found: list[Deployment]) -> list[Deployment]:
 
 def name_of(deployment: Deployment) -> str:
     version = deployment.version
-    state = "" if deployment.desired == "up" else _(" (stopped)")
-    return (
-        _("{theme}, version {n}").format(theme=frame.shorten(version.theme_name, 40), n=version.version)
-        + f" · {deployment.id}{state}"
-    )
+    theme_name = frame.shorten(version.theme_name, 40)
+    name = _("{theme}, version {n}").format(theme=theme_name, n=version.version) + f" · {deployment.id}"
+    return name if deployment.desired == serving.UP else _("{name} (stopped)").format(name=name)
 
 
 def figures(found: Report) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,7 +55,7 @@ def as_jsonl(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
 
 def as_parquet(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
     """file, label, confidence, probabilities (a list in the order of `labels`, which the file's metadata has), error."""
-    columns = {
+    columns: dict[str, pa.Array[Any]] = {
         "file": pa.array([answer.name for answer in answers], pa.string()),
         "label": pa.array([answer.label for answer in answers], pa.string()),
         "confidence": pa.array([answer.confidence for answer in answers], pa.float64()),
