@@ -10,7 +10,7 @@ from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.params import Auguments, Params
 from pages.widgets import draft as drafts
-from pages.widgets import form, frame, parameter_history, presets, preview, steps
+from pages.widgets import frame, parameter_history, presets, preview, steps, two_views
 
 theme = frame.theme_from_url(workbench.current())
 wb, me = frame.open_page(
@@ -95,43 +95,6 @@ def tell_of_newer() -> None:
         put_on_top()
 
 
-def draw_form(model: type[BaseModel], default: BaseModel, file: str) -> VeritrainError | None:
-    """Draw one file's inputs and take over what was changed; returns what is wrong with it."""
-    broken = draft.problem(model)
-    seed = draft.seed(model, default)
-    entered = form.draw(
-        seed,
-        default,
-        key=f"p{theme.id}-{file}-{draft.form_round}",
-        disabled=not may_edit or broken is not None,
-        folded=FOLDED,
-    )
-    if broken is not None or not may_edit:
-        return broken
-    try:
-        new = params.check(params.with_values(model, entered), model)
-    except VeritrainError as error:
-        return error
-    if new != params.parse_yaml(draft.texts[model], model):
-        draft.from_form(new)
-    return None
-
-
-def draw_text(model: type[BaseModel], file: str) -> None:
-    key = f"y{theme.id}-{file}-{draft.text_round}"
-    st.text_area(
-        file,
-        draft.texts[model],
-        height=420,
-        key=key,
-        disabled=not may_edit,
-        help=_("The same parameters as text, with comments; a mistake is named with its line."),
-        on_change=lambda: draft.from_text(model, st.session_state[key]),
-    )
-    if problem := draft.problem(model):
-        frame.refuse(problem)
-
-
 messages = st.container()
 bar = st.container(horizontal=True, vertical_alignment="center", key="save-bar")
 form_tab, yaml_tab, changes_tab = st.tabs([_("Form"), "YAML", _("Changes")])
@@ -139,7 +102,12 @@ with form_tab:
     if not may_edit:
         st.info(_("You can look at the parameters; changing them needs the role “trainer”."))
     offered = st.container()
-    problems = {file: draw_form(model, default, file) for model, default, file in FILES}
+    problems = {
+        file: two_views.as_form(
+            draft, model, default, key=f"p{theme.id}-{file}", disabled=not may_edit, folded=FOLDED
+        )
+        for model, default, file in FILES
+    }
     now = {type(model): model for model in draft.models()}
     preview.draw(wb, theme, now.get(Params), now.get(Auguments))
     if may_edit and len(now) == len(FILES):
@@ -152,7 +120,14 @@ with form_tab:
             presets.draw(to_learn, chosen, augmented, disabled=False, take=take, open=untouched)
 with yaml_tab, st.container(key="yaml-texts"):
     for model, _default, file in FILES:
-        draw_text(model, file)
+        two_views.as_text(
+            draft,
+            model,
+            key=f"y{theme.id}-{file}",
+            disabled=not may_edit,
+            height=420,
+            help=_("The same parameters as text, with comments; a mistake is named with its line."),
+        )
 with changes_tab:
     parameter_history.draw(wb, me, theme, draft, again)
 problem = next((error for error in problems.values() if error is not None), None)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core import auth, params, workbench
-from core.errors import VeritrainError
 from core.gate import policy
 from core.i18n import gettext as _
 from core.params import GATE, GatePolicy
 from pages.widgets import draft as drafts
-from pages.widgets import form, frame, parameter_history
+from pages.widgets import frame, parameter_history, two_views
 
 theme = frame.theme_from_url(workbench.current())
 wb, me = frame.open_page(
@@ -42,50 +41,22 @@ def restore(version: str) -> None:
     again(_("Restored. The next promotion goes by these rules."))
 
 
-def draw_form() -> VeritrainError | None:
-    """Draw the inputs and take over what was changed; returns what is wrong."""
-    broken = draft.problem(GatePolicy)
-    entered = form.draw(
-        draft.seed(GatePolicy, GatePolicy()),
-        GatePolicy(),
-        key=f"g{theme.id}-{draft.form_round}",
-        disabled=not may_edit or broken is not None,
-    )
-    if broken is not None or not may_edit:
-        return broken
-    try:
-        new = params.check(params.with_values(GatePolicy, entered), GatePolicy)
-    except VeritrainError as error:
-        return error
-    if new != params.parse_yaml(draft.texts[GatePolicy], GatePolicy):
-        draft.from_form(new)
-    return None
-
-
-def draw_text() -> None:
-    key = f"gy{theme.id}-{draft.text_round}"
-    st.text_area(
-        "gate.yaml",
-        draft.texts[GatePolicy],
-        height=480,
-        key=key,
-        disabled=not may_edit,
-        help=_("The same rules as text, with comments; a mistake is named with its line."),
-        on_change=lambda: draft.from_text(GatePolicy, st.session_state[key]),
-    )
-    if problem := draft.problem(GatePolicy):
-        frame.refuse(problem)
-
-
 messages = st.container()
 bar = st.container(horizontal=True, vertical_alignment="center", key="save-bar")
 form_tab, yaml_tab, changes_tab = st.tabs([_("Form"), "YAML", _("Changes")])
 with form_tab:
     if not may_edit:
         st.info(_("You can look at the rules; changing them needs the role “administrator”."))
-    problem = draw_form()
+    problem = two_views.as_form(draft, GatePolicy, GatePolicy(), key=f"g{theme.id}", disabled=not may_edit)
 with yaml_tab:
-    draw_text()
+    two_views.as_text(
+        draft,
+        GatePolicy,
+        key=f"gy{theme.id}",
+        disabled=not may_edit,
+        height=480,
+        help=_("The same rules as text, with comments; a mistake is named with its line."),
+    )
 with changes_tab:
     parameter_history.versions(wb, theme, draft, restore if may_edit else None)
 newer = draft.base.texts != saved.texts

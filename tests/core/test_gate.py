@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -118,6 +120,25 @@ def test_worse_on_one_kind_of_images_is_red_and_chance_is_not(
     entry = stages.promote(wb, admin, blind.id, "production", "try it", override="for one night")
     assert [kept["code"] for kept in entry.evidence["gate"]] == ["slices"]
     assert entry.evidence["gate"][0]["fields"]["worse"] >= 1 and ledger.verify(wb) == []
+
+
+def test_kinds_are_compared_with_what_is_in_production_when_it_is_decided(
+    wb: Workbench, admin: auth.User, trainer: auth.User
+) -> None:
+    theme = ready_theme(wb, trainer)
+    first, one, two = (trained(wb, trainer, theme.id, None) for _ in range(3))
+    policy.save(wb, admin, theme.id, NOTHING.replace("false}", "false, slices: {enabled: true}}"))
+    stages.promote(wb, trainer, first.id, "production", "the first one")
+    barrier = threading.Barrier(2)
+
+    def go(version: Version) -> ledger.Entry:
+        barrier.wait()
+        return stages.promote(wb, admin, version.id, "production", "mine", override="now")
+
+    with ThreadPoolExecutor(2) as pool:
+        entries = sorted(pool.map(go, [one, two]), key=lambda entry: entry.id)
+    compared = [entry.evidence["gate"][0]["fields"]["champion_id"] for entry in entries]
+    assert compared == [first.id, entries[0].version_id] and ledger.verify(wb) == []
 
 
 def test_too_few_images_of_every_kind_stop_nobody(

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from core.errors import InvalidInput
 from core.params import (
     Auguments,
+    GatePolicy,
     OptunaParams,
     Params,
     check,
@@ -33,6 +34,7 @@ def test_the_shipped_files_say_what_the_models_say_and_survive_a_round_trip() ->
         (params, "params.yaml"),
         (auguments, "auguments.yaml"),
         (load_search(), "optuna_params.yaml"),
+        (GatePolicy(), "gate.yaml"),
     ):
         assert to_yaml(model) == (ROOT / name).read_text()
 
@@ -73,6 +75,11 @@ def test_changed_values_keep_the_comments() -> None:
         ("search: {training.epoch: {low: 1, high: 3}}", OptunaParams, "training.epoch” is not a parameter"),
         ("search: {training.epochs: {low: 0, high: 3}}", OptunaParams, "would try 0"),
         ("search: {training.epochs: {low: 1}}", OptunaParams, "either choices, or low and high"),
+        ("size:\n  limit: 0", GatePolicy, "Line 2: “size.limit” is 0; allowed is 0.1 to 100000"),
+        ("benchmarks:\n  rain: 2", GatePolicy, "Line 2: “benchmarks.rain” is 2; allowed is 0 to 1"),
+        ("benchmarks: [1]", GatePolicy, "Line 1: “benchmarks” is .* write settings below it"),
+        ("benchmarks: {1: 0.5}", GatePolicy, "Line 1: “benchmarks.1” is “1”; write a word"),
+        ("metric: {name: recall}", GatePolicy, "“recall”; allowed are: accuracy, macro_f1"),
     ],
 )
 def test_each_mistake_is_one_sentence(text: str, model: type[BaseModel], sentence: str) -> None:
@@ -81,7 +88,7 @@ def test_each_mistake_is_one_sentence(text: str, model: type[BaseModel], sentenc
     assert "\n" not in refused.value.text() and len(refused.value.text()) < 400
 
 
-@pytest.mark.parametrize("model", [Params, Auguments])
+@pytest.mark.parametrize("model", [Params, Auguments, GatePolicy])
 def test_every_field_can_be_drawn_and_read_back(model: type[BaseModel]) -> None:
     fields = form_fields(model)
     for field in fields:
