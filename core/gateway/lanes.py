@@ -211,9 +211,15 @@ class Lane:
             self.breaker.passed()
         if answer.status_code != 200:
             raise _Refused(answer.status_code)
-        rows: list[Row] = answer.json()["predictions"]
-        if len(rows) != len(images):
-            raise ValueError(f"{len(rows)} answers to {len(images)} images")
+        try:
+            rows: list[Row] = answer.json()["predictions"]
+            if len(rows) != len(images):
+                raise ValueError(f"{len(rows)} answers to {len(images)} images")
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("what a model server answered: %r", error)
+            raise Unavailable(
+                "The model server's answer cannot be read; look at its state under Models."
+            ) from error
         return rows
 
     def _sent(self, body: bytes) -> httpx.Response:
