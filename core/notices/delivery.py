@@ -68,7 +68,12 @@ def _deliver(wb: Workbench, found: list[Notice], known: dict[int, str]) -> int:
     for place, notice in enumerate(found):
         try:
             answer = _send(wb.settings, notice, known)
-        except NotSent as error:
+        except Exception as failure:
+            if isinstance(failure, NotSent):
+                error = failure
+            else:  # one notice that cannot even be written must not hold up the others
+                log.exception("notice %s", notice.message_id)
+                error = NotSent(f"{type(failure).__name__}: {failure}")
             over = error.final or notice.tries >= len(PAUSES)
             pause = None if over else datetime.now(UTC) + timedelta(seconds=PAUSES[notice.tries])
             outbox.tried(wb, notice, FAILED if over else WAITING, str(error), pause)

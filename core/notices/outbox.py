@@ -104,6 +104,15 @@ def newest(wb: Workbench, limit: int, webhook_id: int | None = None) -> list[Not
         return [Notice(**row) for row in connection.execute(query).mappings()]
 
 
+def undelivered(wb: Workbench, addresses: Sequence[str]) -> Notice | None:
+    """The newest e-mail to these addresses, where it was tried and not taken yet."""
+    query = sa.select(table).where(table.c.webhook_id.is_(None), table.c.address.in_(list(addresses)))
+    with wb.db.read() as connection:
+        row = connection.execute(query.order_by(table.c.id.desc()).limit(1)).mappings().first()
+    found = Notice(**row) if row is not None else None
+    return found if found is not None and found.tries and found.status != DELIVERED else None
+
+
 def tried(wb: Workbench, notice: Notice, status: str, answer: str, next_at: datetime | None) -> None:
     """Write down what became of one try."""
     values = {

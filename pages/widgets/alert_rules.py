@@ -12,6 +12,7 @@ from core.alerts import rule as rules
 from core.alerts.alerts import Alert
 from core.i18n import gettext as _
 from core.i18n import ngettext
+from core.notices import outbox
 from core.serving import Deployment
 from core.workbench import Workbench
 from pages.widgets import frame
@@ -94,6 +95,13 @@ def _line(wb: Workbench, me: auth.User, alert: Alert, may: bool, edit: Any) -> N
                     )
                 )
             )
+            if alert.rule.emails and (trouble := outbox.undelivered(wb, alert.rule.emails)) is not None:
+                st.caption(
+                    ":red-badge["
+                    + _("e-mail not delivered")
+                    + "] "
+                    + frame.escape(frame.shorten(f"{trouble.address}: {trouble.answer}", 120))
+                )
         if not may:
             return
         if st.button("", icon=":material/edit:", key=f"edit-{alert.id}", help=_("Change this rule")):

@@ -297,3 +297,5 @@ def test_without_a_mail_server_the_log_says_so(wb_duckdb: Workbench) -> None:
     assert delivery.turn(wb_duckdb) == 0
     [notice] = outbox.newest(wb_duckdb, 1)
     assert notice.status == "failed" and "VERITRAIN_SMTP_URL" in str(notice.answer)
+    assert outbox.undelivered(wb_duckdb, ["ada@example.org"]) == notice
+    assert outbox.undelivered(wb_duckdb, ["bob@example.org"]) is None
