@@ -92,6 +92,8 @@ NEXT = {STAGING: PRODUCTION, PRODUCTION: ARCHIVED, ARCHIVED: STAGING}
 DECISIONS = 50
 """The newest so many are listed."""
 PAGE = 20
+TEXT_WIDTH = 520
+"""Pixels; where that leaves no room beside it, the buttons come below."""
 CHOSEN = "compared-versions"
 """Where the session keeps which versions are marked: {id: theme's id}."""
 ROUND = "compared-round"
@@ -228,29 +230,36 @@ def stage_button(version: Version) -> None:
 def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
     marked: dict[int, int] = st.session_state.setdefault(CHOSEN, {})
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
-        if st.checkbox(
-            _("Compare {version}").format(version=title(version)),
-            version.id in marked,
-            key=f"mark-{version.id}-{st.session_state.get(ROUND, 0)}",
-            label_visibility="collapsed",
-        ):
-            marked[version.id] = version.theme_id
-        else:
-            marked.pop(version.id, None)
-        with st.container(width="stretch", gap=None):
-            versions.heading(version, theme=theme is None)
-            versions.facts(version, benchmarks)
-        if may_deploy:
-            stage_button(version)
-        if deployed:
-            st.markdown(_(":green-badge[in use]"))
-        elif may_deploy and st.button(
-            _("Deploy"), key=f"deploy-{version.id}", help=_("Starts a model server for this version.")
-        ):
-            with frame.refusals():
-                serving.deploy(wb, me, version.id)
-                st.rerun()
-        menu(version)
+        with st.container(horizontal=True, vertical_alignment="center", width=TEXT_WIDTH):
+            if st.checkbox(
+                _("Compare {version}").format(version=title(version)),
+                version.id in marked,
+                key=f"mark-{version.id}-{st.session_state.get(ROUND, 0)}",
+                label_visibility="collapsed",
+            ):
+                marked[version.id] = version.theme_id
+            else:
+                marked.pop(version.id, None)
+            with st.container(width="stretch", gap=None):
+                versions.heading(version, theme=theme is None)
+                versions.facts(version, benchmarks)
+        st.space("stretch")
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            actions(version, deployed)
+
+
+def actions(version: Version, deployed: bool) -> None:
+    if may_deploy:
+        stage_button(version)
+    if deployed:
+        st.markdown(_(":green-badge[in use]"))
+    elif may_deploy and st.button(
+        _("Deploy"), key=f"deploy-{version.id}", help=_("Starts a model server for this version.")
+    ):
+        with frame.refusals():
+            serving.deploy(wb, me, version.id)
+            st.rerun()
+    menu(version)
 
 
 def comparison() -> None:

@@ -35,14 +35,15 @@ def facts(found: Versions) -> None:
                 _("Run"): f"/run?run={version.run_id}",
                 _("Architecture"): version.architecture,
                 _("Size (MB)"): None if version.size is None else version.size / MIB,
-                _("Half of the answers within (ms)"): latency.p50 if latency else None,
-                _("95 of 100 answers within (ms)"): latency.p95 if latency else None,
+                _("Half of the answers within"): _milliseconds(latency.p50 if latency else None),
+                _("95 of 100 answers within"): _milliseconds(latency.p95 if latency else None),
                 _("Tags"): list(version.tags),
                 _("Description"): version.description,
             }
         )
-    measured = _("In the newest A/B test in which users got its answers; empty where there was none.")
-    number = st.column_config.NumberColumn
+    measured = st.column_config.TextColumn(
+        help=_("In the newest A/B test in which users got its answers; – where there was none.")
+    )
     st.dataframe(
         rows,
         hide_index=True,
@@ -50,11 +51,15 @@ def facts(found: Versions) -> None:
         key="versions",
         column_config={
             _("Run"): st.column_config.LinkColumn(display_text=r"run=(\d+)", width="small"),
-            _("Size (MB)"): number(format="%.1f"),
-            _("Half of the answers within (ms)"): number(format="%.0f", help=measured),
-            _("95 of 100 answers within (ms)"): number(format="%.0f", help=measured),
+            _("Size (MB)"): st.column_config.NumberColumn(format="%.1f"),
+            _("Half of the answers within"): measured,
+            _("95 of 100 answers within"): measured,
         },
     )
+
+
+def _milliseconds(time: float | None) -> str:
+    return "–" if time is None else f"{time:,.0f} ms"
 
 
 def benchmarks(found: Versions) -> None:

@@ -44,7 +44,7 @@ def test_versions_are_found_by_their_tags_and_by_words(page: Page) -> None:
 
 def test_a_version_is_changed_and_a_lower_number_refused(page: Page) -> None:
     page.goto("/models?theme=1")
-    page.locator(".st-key-more-2 button").click()
+    page.locator(".st-key-more-2 button").first.click()
     page.get_by_text("Change number, tags, description").click()
     dialog = page.get_by_role("dialog")
     number = dialog.get_by_role("textbox", name="Version number")
@@ -64,5 +64,5 @@ def test_marked_versions_are_compared_and_the_ledger_is_asked(page: Page) -> Non
         page.locator(f"[class*=st-key-mark-{version_id}-] label").click()
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("Compare versions")).to_be_visible()
-    expect(page.get_by_text("test images that all answered").first).to_be_visible()
+    expect(page.get_by_text("test images that all runs answered").first).to_be_visible()
     expect(page.get_by_role("tab", name="Benchmarks")).to_be_visible()
