@@ -26,7 +26,7 @@ from PIL import Image
 
 from core import auth, registry, snapshots, themes
 from core.collector import Collector
-from core.db.engine import bulk_insert
+from core.db.engine import bulk_insert, next_ids
 from core.db.tables import finetuning_jobs, image_features, label_history, run_metrics, train_data
 from core.events import Event, Type
 from core.images import thumbnail_key
@@ -39,7 +39,6 @@ from core.workbench import Workbench
 
 TARGET_MS = 3_000
 AGAIN = 5
-RUN = 1
 POINTS = 2_000
 """Of each curve."""
 
@@ -141,8 +140,9 @@ def registered(wb: Workbench, ada: auth.User, theme: themes.Theme, random: np.ra
     """The version of a run that ended, with its curves and its answers to single images."""
     frozen = snapshots.freeze(wb, ada, theme.id)
     params, auguments = load_defaults()
+    [run_id] = wb.db.write(lambda connection: next_ids(connection, "finetuning_jobs_id_seq", 1))
     spec = RunSpec(
-        run_id=RUN,
+        run_id=run_id,
         kind="vision",
         theme_id=theme.id,
         theme_name=theme.name,
@@ -156,13 +156,13 @@ def registered(wb: Workbench, ada: auth.User, theme: themes.Theme, random: np.ra
     )
     now = datetime.now(UTC)
     job = {
-        "id": RUN, "kind": "vision", "theme_id": theme.id, "snapshot_id": frozen.id, "status": "running",
+        "id": run_id, "kind": "vision", "theme_id": theme.id, "snapshot_id": frozen.id, "status": "running",
         "spec": spec.model_dump(mode="json"), "attempt": 1, "created_by": ada.id, "created_at": now, "last_event": 0,
     }  # fmt: skip
     wb.db.write(lambda connection: connection.execute(finetuning_jobs.insert().values(**job)) and None)
     points = [
         {
-            "run_id": RUN, "number": number, "name": name, "step": number, "epoch": number / 100,
+            "run_id": run_id, "number": number, "name": name, "step": number, "epoch": number / 100,
             "value": 1 / number, "at": now,
         }
         for name in gather.CURVES
@@ -174,11 +174,11 @@ def registered(wb: Workbench, ada: auth.User, theme: themes.Theme, random: np.ra
     result["model"] = {"name": name, "version": 1, "uri": f"models:/{name}/1", "files": {}, "size": 0}
     Collector(wb).store(
         [
-            Event(RUN, POINTS + 1, 1, now, Type.RESULT, result),
-            Event(RUN, POINTS + 2, 1, now, Type.STATUS, {"status": "succeeded"}),
+            Event(run_id, POINTS + 1, 1, now, Type.RESULT, result),
+            Event(run_id, POINTS + 2, 1, now, Type.STATUS, {"status": "succeeded"}),
         ]
     )
-    version = registry.of_run(wb, RUN)
+    version = registry.of_run(wb, run_id)
     assert version is not None
     return version.id
 

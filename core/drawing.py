@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-GREY, INK = "#94a3b8", "#334155"
+GREY, INK = "#94a3b8", "#64748b"
+"""Seen on white and on black."""
 COLORS = ("#0f766e", "#c2410c", "#4f46e5", "#a16207")
 """Of the lines of a chart, in their order."""
 TEXT = 9.0
@@ -104,11 +105,14 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]]) -> Drawing | Non
     return Drawing(frame.width, frame.height, tuple(shapes))
 
 
-def svg(drawing: Drawing, title: str) -> str:
-    """The drawing as part of a page; words take the page's colour where they have none of their own."""
+def svg(drawing: Drawing) -> str:
+    """The drawing as an SVG file."""
     drawn = "".join(_svg(shape) for shape in drawing.shapes)
     box = f"0 0 {drawing.width:g} {drawing.height:g}"
-    return f"<svg viewBox='{box}' role='img' aria-label='{escape(title)}'>{drawn}</svg>"
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='{box}' width='{drawing.width:g}' height='{drawing.height:g}' "
+        f"font-family='sans-serif' font-size='{TEXT:g}'>{drawn}</svg>"
+    )
 
 
 def _svg(shape: Path | Dot | Word) -> str:
@@ -118,9 +122,8 @@ def _svg(shape: Path | Dot | Word) -> str:
         return f"<polyline points='{points}' fill='none' stroke='{shape.color}' stroke-width='{shape.width:g}'{dashes}/>"
     if isinstance(shape, Dot):
         return f"<circle cx='{shape.x:.1f}' cy='{shape.y:.1f}' r='{shape.radius:g}' fill='{shape.color}'/>"
-    color = "currentColor" if shape.color == INK else shape.color
     return (
-        f"<text x='{shape.x:.1f}' y='{shape.y:.1f}' font-size='{TEXT:g}' fill='{color}' text-anchor='{shape.anchor}'>"
+        f"<text x='{shape.x:.1f}' y='{shape.y:.1f}' fill='{shape.color}' text-anchor='{shape.anchor}'>"
         f"{escape(shape.text)}</text>"
     )
 

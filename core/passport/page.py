@@ -25,8 +25,9 @@ CSS = """
 .passport .pictures figure { width: 8.5rem; }
 .passport .pictures img, .passport .gone { width: 8.5rem; height: 8.5rem; object-fit: contain; }
 .passport .gone { display: grid; place-items: center; background: rgba(127, 127, 127, .12); font-size: .8rem; }
-.passport svg { width: 100%; height: auto; }
-.passport .wide { overflow-x: auto; } .passport td { min-width: 4ch; }
+.passport .charts img { width: 100%; height: auto; }
+.passport .wide { overflow-x: auto; } .passport td { min-width: 7ch; }
+.passport td:first-child { overflow-wrap: normal; }
 .passport details { margin: .5rem 0 1rem; } .passport details td { font-size: .8rem; }
 .passport summary { cursor: pointer; }
 @media print {
@@ -72,18 +73,24 @@ def _block(block: Block) -> str:
             return f"<details><summary>{escape(block.title)}</summary>{table}</details>"
         return f"<h3>{escape(block.title)}</h3>{table}" if block.title else table
     if isinstance(block, Charts):
-        drawn = (
-            f"<figure>{svg(drawing, title)}<figcaption>{escape(title)}</figcaption></figure>"
-            for title, drawing in block.drawn
+        charts = (
+            _figure(_image("svg+xml", svg(drawing).encode(), title), title) for title, drawing in block.drawn
         )
-        return f"<div class='charts'>{''.join(drawn)}</div>"
+        return f"<div class='charts'>{''.join(charts)}</div>"
     return f"<div class='pictures'>{''.join(_picture(*each) for each in block.shown)}</div>"
 
 
 def _picture(data: bytes | None, words: str) -> str:
     if data is None:
-        shown = f"<div class='gone'>{escape(_('no picture any more'))}</div>"
-    else:
-        text = b64encode(data).decode("ascii")
-        shown = f"<img src='data:image/webp;base64,{text}' alt='{escape(words)}'>"
+        return _figure(f"<div class='gone'>{escape(_('no picture any more'))}</div>", words)
+    return _figure(_image("webp", data, words), words)
+
+
+def _figure(shown: str, words: str) -> str:
     return f"<figure>{shown}<figcaption>{escape(words)}</figcaption></figure>"
+
+
+def _image(kind: str, data: bytes, words: str) -> str:
+    """As a file in the page: Streamlit takes SVG out that is part of it."""
+    text = b64encode(data).decode("ascii")
+    return f"<img src='data:image/{kind};base64,{text}' alt='{escape(words)}'>"

@@ -68,8 +68,13 @@ def write(
     auguments: Auguments,
     weights: dict[str, torch.Tensor],
     max_pixels: int,
+    *,
+    onnx: bool = True,
 ) -> Package:
-    """Write everything the model carries: weights, configuration, and where it comes from."""
+    """Write everything the model carries: weights, configuration, and where it comes from.
+
+    Without `onnx` a package that only shall be tried is written sooner.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     preprocessing = auguments.preprocessing.model_dump(mode="json")
     done = steps.plan(preprocessing)
@@ -97,7 +102,7 @@ def write(
     shutil.copyfile(architectures.FOLDER / f"{params.model.architecture}.py", folder / "architecture.py")
     for step, _options in done:
         shutil.copyfile(steps.FOLDER / f"{step}.py", folder / f"step_{step}.py")
-    without_onnx = onnx_file.write(folder, config)
+    without_onnx = onnx_file.write(folder, config) if onnx else "It was not asked for."
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
     return Package(folder, config, folder / "weights.safetensors", files, without_onnx)
 

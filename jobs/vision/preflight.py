@@ -260,7 +260,9 @@ def _try(
     lines.append(Line("time", OK, {"low": min(low, high), "high": max(low, high), "step": pace}))
     weights = checkpoints.weights_of(checkpoints.best(folder))
     lines.append(Line("checkpoint", OK, {}))
-    made = package.write(folder / "model", run, params, auguments, weights, job.settings.max_pixels)
+    made = package.write(
+        folder / "model", run, params, auguments, weights, job.settings.max_pixels, onnx=False
+    )
     classifier = Classifier(made.folder)
     files = [job.files.read(path) for path in valid.rows.paths[:8]]
     served, errors = classifier.classify(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 
 import pytest
@@ -121,7 +122,10 @@ def test_the_page_needs_nothing_else_and_hostile_names_stay_text(
     found = _Outside()
     found.feed(text)
     assert "script" not in found.tags and "link" not in found.tags and "iframe" not in found.tags
-    assert found.addresses and all(each.startswith("data:image/webp;base64,") for each in found.addresses)
+    kinds = {each.partition(";base64,")[0] for each in found.addresses}
+    assert kinds == {"data:image/webp", "data:image/svg+xml"}
+    drawn = [b64decode(each.partition(",")[2]) for each in found.addresses if "svg" in each[:16]]
+    assert len(drawn) == 3 and not any(b"href" in each or b"<script" in each for each in drawn)
     assert not re.search(r"url\(|@import", text) and "&lt;script&gt;" in text
 
 

@@ -54,7 +54,7 @@ def test_every_kind_of_network_says_where_it_looked(
     torch.manual_seed(0)
     network = models.build(params, auguments, 3, FileStore(vision_settings.files_url))
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    made = package.write(tmp_path / "model", spec, params, auguments, weights, 10**6)
+    made = package.write(tmp_path / "model", spec, params, auguments, weights, 10**6, onnx=False)
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     found = Looker(made.folder).look(png(image))
     assert found is not None
@@ -76,7 +76,7 @@ def test_the_heat_lies_where_the_evidence_is(
     params = parse_yaml(text, Params)
     network = models.build(params, auguments, 3, FileStore(finished.settings.files_url))
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    folder = package.write(tmp_path / "model", spec, params, auguments, weights, 10**6).folder
+    folder = package.write(tmp_path / "model", spec, params, auguments, weights, 10**6, onnx=False).folder
     (folder / "architecture.py").write_text(COLOURS)
     kernel = torch.zeros(3, 3, 4, 4)
     for colour in range(3):
