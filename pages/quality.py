@@ -8,7 +8,7 @@ import streamlit as st
 from core import auth, images, workbench
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality import check_jobs, doubts, findings, gate, kinds, repair, trust_words, turned, upright
+from core.quality import check_jobs, doubts, findings, gate, kinds, trust_words, turned, upright
 from core.quality.findings import Standing
 from core.quality.kinds import KINDS, MEASURED
 from pages.widgets import (
@@ -18,11 +18,13 @@ from pages.widgets import (
     quality_frozen,
     quality_groups,
     quality_map,
+    quality_repairs,
     steps,
     trust,
     verdict,
 )
 from pages.widgets.pictures import thumbnails
+from pages.widgets.quality_repairs import SHOWN
 from pages.widgets.runs import when
 
 theme = frame.theme_from_url(workbench.current())
@@ -34,11 +36,7 @@ wb, me = frame.open_page(
 steps.draw(wb, me, theme, "quality")
 names = {label.id: label.name for label in theme.labels}
 may_edit, may_label = me.may(auth.TRAINER), me.may(auth.LABELER)
-SHOWN = 8
-"""Examples of a finding."""
 DOUBTS = 6
-OPEN_GROUPS = 6
-"""Groups without a likelier label that are shown at once."""
 ACTIONS = {
     "check": _("checked"),
     "fix": _("repaired"),
@@ -60,108 +58,6 @@ def gate_of(found: Standing) -> None:
         said=lambda line: gate.said(line, found.counts),
         advice=gate.advice,
     )
-
-
-@frame.dialog(_("Put look-alikes on one side"), on_dismiss="rerun")
-def ask_one_side() -> None:
-    moves = repair.moves(wb, theme.id)
-    if not moves:
-        st.success(_("Nothing lies on both sides any more."))
-        return
-    st.markdown(
-        _(
-            "{n} images would move to the side of their look-alikes or group. The test set never loses an image, so "
-            "marks stay comparable: all go to test, or, once it is frozen, those outside of it are left out."
-        ).format(n=len(moves))
-    )
-    shown = images.rows(wb, theme.id, [move.image_id for move in moves[:SHOWN]])
-    by_id = {move.image_id: move for move in moves}
-    sides = {"train": _("train"), "valid": _("valid"), "test": _("test")}
-    thumbnails(
-        shown,
-        {
-            i.id: f"{sides[by_id[i.id].old]} → {sides.get(by_id[i.id].new or '', _('left out'))}"
-            for i in shown
-        },
-    )
-    if st.button(_("Move {n} images").format(n=len(moves)), type="primary", key="yes-one-side"):
-        with frame.refusals():
-            repair.one_side(wb, me, theme.id)
-            st.rerun()
-
-
-@frame.dialog(_("Keep the best of each group"), on_dismiss="rerun")
-def ask_keep_best() -> None:
-    clusters = repair.copies(wb, theme.id)
-    if not clusters:
-        st.success(
-            _("No copies are left that could be removed. Groups with different labels are yours to settle.")
-        )
-        return
-    gone = sum(len(each.rest) for each in clusters)
-    st.markdown(
-        _(
-            "Of {groups} groups the largest and sharpest image stays; {n} copies are removed. Models trained before "
-            "keep their record of them."
-        ).format(groups=len(clusters), n=gone)
-    )
-    for each in clusters[:4]:
-        shown = images.rows(wb, theme.id, [each.best, *each.rest[: SHOWN - 1]])
-        thumbnails(shown, {i.id: _("stays") if i.id == each.best else _("goes") for i in shown})
-    if st.button(_("Remove {n} copies").format(n=gone), type="primary", key="yes-keep-best"):
-        with frame.refusals():
-            repair.keep_best(wb, me, theme.id)
-            st.rerun()
-
-
-@frame.dialog(_("Give each group one label"), on_dismiss="rerun")
-def ask_one_label() -> None:
-    found = repair.groups(wb, theme.id)
-    told = [group for group in found if group.likelier is not None]
-    open_groups = [group for group in found if group.likelier is None]
-    if not found:
-        st.success(_("All look-alikes have one label now."))
-        return
-    if told:
-        pictures = images.rows(wb, theme.id, [image_id for group in told[:4] for image_id in group.images])
-        to = {image_id: group.likelier for group in told for image_id in group.images}
-        changed = sum(label != group.likelier for group in told for label in group.images.values())
-        st.markdown(
-            _(
-                "In {n} groups one label is likelier: most of the images have it, or the check takes the others for it. "
-                "{images} images would get it."
-            ).format(n=f"{len(told):,}", images=f"{changed:,}")
-        )
-        thumbnails(
-            pictures,
-            {
-                image.id: name(image.label_id)
-                if image.label_id == to[image.id]
-                else f"{name(image.label_id)} → {name(to[image.id])}"
-                for image in pictures
-            },
-        )
-        if st.button(_("Label {n} images").format(n=f"{changed:,}"), type="primary", key="yes-one-label"):
-            with frame.refusals():
-                repair.one_label(wb, me, theme.id)
-                st.rerun(scope="fragment")
-    if open_groups:
-        st.markdown(_("{n} groups are yours to settle:").format(n=f"{len(open_groups):,}"))
-    for group in open_groups[:OPEN_GROUPS]:
-        first = min(group.images)
-        with st.container(border=True, key=f"group-{first}"):
-            shown = images.rows(wb, theme.id, sorted(group.images)[:SHOWN])
-            thumbnails(shown, {image.id: name(image.label_id) for image in shown}, side=96)
-            with st.container(horizontal=True, gap="small"):
-                for label_id in group.labels:
-                    if st.button(
-                        _("All are “{label}”").format(label=name(label_id)),
-                        key=f"settle-{first}-{label_id}",
-                        help=_("Gives every image of this group that label."),
-                    ):
-                        with frame.refusals():
-                            repair.one_label(wb, me, theme.id, {first: label_id})
-                            st.rerun(scope="fragment")
 
 
 def name(label_id: int | None) -> str:
@@ -257,7 +153,7 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
                 key="one-side" if kind.name == "leak" else "one-side-left-out",
                 help=_("Shows first what would move."),
             ):
-                ask_one_side()
+                quality_repairs.one_side(wb, me, theme)
         elif (
             kind.name == "twin"
             and may_edit
@@ -265,7 +161,7 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
                 _("Keep the best of each"), key="keep-best", help=_("Shows first what would be removed.")
             )
         ):
-            ask_keep_best()
+            quality_repairs.keep_best(wb, me, theme)
         elif (
             kind.name == "conflict"
             and may_label
@@ -273,7 +169,7 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
                 _("Give each group one label"), key="one-label", help=_("Shows first what would change.")
             )
         ):
-            ask_one_label()
+            quality_repairs.one_label(wb, me, theme)
     st.caption(f"{kinds.meaning(kind.name)} {kinds.advice(kind.name)}")
     which = images.Filter(finding=kind.name, sort="finding")
     ids = images.ids(wb, theme.id, which)[: DOUBTS if kind.name == "mislabelled" else SHOWN].tolist()
