@@ -33,6 +33,7 @@ mlflow.models.set_model(Echo())
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(MODEL)
     model = tmp_path / "model"
