@@ -192,7 +192,7 @@ def _settings(it: Training) -> list[Block]:
 
 def _value(field: FormField, model: Params | Auguments) -> str:
     unit = f" {_(field.unit)}" if field.unit else ""
-    return f"{params.shown(field, field.value(model), _)}{unit}"
+    return f"{params.shown(field, field.value(model), _) or '–'}{unit}"
 
 
 def _curves(it: Training) -> list[Block]:
