@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 TEXT, JSON = FORMATS = ("text", "json")
-QUIET = ("httpx", "alembic.runtime.migration", "uvicorn.access")
+QUIET = ("httpx", "alembic", "uvicorn.access")
 """Loggers that say too much."""
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
