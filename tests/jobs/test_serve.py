@@ -19,6 +19,9 @@ from core.serving_protocol import SEEN_KEY, WANTED_KEY
 from core.settings import ROOT, Settings
 from tests.steps import wait_for
 
+UP_SECONDS = 240
+"""A busy machine is no failure."""
+
 MODEL = """
 import os, sys
 import mlflow
@@ -60,23 +63,23 @@ def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path:
 
     try:
         broker.hset(WANTED_KEY, mapping={"1": json.dumps({"uri": str(model)})})
-        url = wait_for(lambda: seen("1", "up"), 90)["url"]
+        url = wait_for(lambda: seen("1", "up"), UP_SECONDS)["url"]
         body = {"dataframe_split": {"columns": ["image"], "data": [["a"]]}}
         answer = httpx.post(f"{url}/invocations", json=body, timeout=30)
         assert answer.json() == {"predictions": [{"label": "a", "ours": []}]}
         before = family()
         max(before, key=lambda p: p.create_time()).kill()  # the server itself, a grandchild
-        wait_for(lambda: seen("1", "restarting"), 20)
-        wait_for(lambda: seen("1", "up"), 90)
+        wait_for(lambda: seen("1", "restarting"), 60)
+        wait_for(lambda: seen("1", "up"), UP_SECONDS)
         broker.hset(WANTED_KEY, "2", json.dumps({"uri": str(tmp_path / "nothing")}))
-        detail = wait_for(lambda: seen("2", "failed"), 120)["detail"]
+        detail = wait_for(lambda: seen("2", "failed"), 2 * UP_SECONDS)["detail"]
         assert "nothing" in detail
         assert seen("1", "up"), "one that fails does not touch another"
         broker.hdel(WANTED_KEY, "1", "2")
         wait_for(lambda: not broker.exists(SEEN_KEY), 30)
         wait_for(lambda: family() == [], 60)  # a moment later, when every app knows
         broker.hset(WANTED_KEY, "3", json.dumps({"uri": str(model)}))
-        wait_for(lambda: seen("3", "up"), 90)
+        wait_for(lambda: seen("3", "up"), UP_SECONDS)
         left = family()
         supervisor.send_signal(signal.SIGKILL)
         supervisor.wait()
