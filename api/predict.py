@@ -22,7 +22,7 @@ from starlette.types import Message
 from api import problems
 from api.deps import Bench, Id, Viewer
 from api.router import Router
-from core import archives, i18n, production, serving
+from core import i18n, production, serving
 from core.errors import InvalidInput, TooLarge, VeritrainError
 from core.gateway import inputs, observed, samples
 from core.gateway.images import Given
@@ -287,8 +287,8 @@ def _of_json(wb: Workbench, body: bytes, mlflow: bool) -> _Sent:
     small = len(body) <= SMALL
     if mlflow:
         return _Sent(inputs.frame(wb.settings, inputs.parsed(body)), small)
-    files, fetching = inputs.images(wb.settings, inputs.parsed(body))
-    return _Sent(files, small and not fetching)
+    files, slow = inputs.images(wb.settings, inputs.parsed(body))
+    return _Sent(files, small and not slow)
 
 
 def _named(files: list[UploadFile]) -> Iterator[Given]:
@@ -299,7 +299,7 @@ def _named(files: list[UploadFile]) -> Iterator[Given]:
 def _is_archive(file: UploadFile) -> bool:
     head = file.file.read(512)
     file.file.seek(0)
-    return archives.kind_of(head) is not None
+    return inputs.is_archive(head)
 
 
 @asynccontextmanager

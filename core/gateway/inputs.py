@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from core import archives
 from core.errors import InvalidInput, VeritrainError
 from core.gateway import fetch
 from core.gateway.images import Given
@@ -42,7 +43,7 @@ def _no_number(name: str) -> Any:
 
 
 def images(settings: Settings, body: dict[str, Any]) -> tuple[Iterator[Given], bool]:
-    """What `{"images": [base64 | {"name", "base64"} | {"name", "url"}]}` holds, and whether any is to be fetched.
+    """What `{"images": [base64 | {"name", "base64"} | {"name", "url"}]}` holds, and whether looking at it takes long.
 
     Fetching happens while iterating; what cannot be fetched spoils only its own answer. Raises InvalidInput.
     """
@@ -64,11 +65,15 @@ def images(settings: Settings, body: dict[str, Any]) -> tuple[Iterator[Given], b
         for name, source in found:
             yield name, _fetched(settings, source) if isinstance(source, str) else source
 
-    return given(), urls > 0
+    return given(), urls > 0 or any(is_archive(source) for _, source in found if isinstance(source, bytes))
 
 
-def frame(settings: Settings, body: dict[str, Any]) -> list[Given]:
-    """The images of a request in MLflow's protocol. Raises InvalidInput."""
+def is_archive(data: bytes) -> bool:
+    return archives.kind_of(data[:512]) is not None
+
+
+def frame(settings: Settings, body: dict[str, Any]) -> list[tuple[str, bytes]]:
+    """The images of a request in MLflow's protocol, a row each, so no archives. Raises InvalidInput."""
     present = [name for name in FORMATS if name in body]
     if len(present) != 1:
         raise InvalidInput(
@@ -86,7 +91,11 @@ def frame(settings: Settings, body: dict[str, Any]) -> list[Given]:
     if not cells:
         raise InvalidInput("“{field}” has no rows; send at least one.", field=kind)
     _not_too_many(settings, cells)
-    return [(f"image {number}", _decoded(f"image {number}", cell)) for number, cell in enumerate(cells, 1)]
+    found = [(f"image {number}", _decoded(f"image {number}", cell)) for number, cell in enumerate(cells, 1)]
+    for name, data in found:
+        if is_archive(data):
+            raise InvalidInput("“{name}” is an archive; send the images themselves.", name=name)
+    return found
 
 
 def _split(value: Any) -> list[Any]:

@@ -127,7 +127,8 @@ class Lane:
     def _next(self) -> list[_Ask]:
         """The next batch once there is one; an empty one after a while without work, and the worker is gone."""
         with self._change:
-            until = time.monotonic() + WORKER_SECONDS
+            began = time.monotonic()
+            until = began + WORKER_SECONDS
             while True:
                 while not self._waiting:
                     left = until - time.monotonic()
@@ -135,7 +136,7 @@ class Lane:
                         self._workers -= 1
                         return []
                     self._wait(left)
-                if self._last[0] > 1:
+                if self._last[0] > 1 and time.monotonic() - began < self.options.wait:
                     self._linger(min(self.options.images, self._last[1]))
                 if batch := self._take():
                     self._last = (len(batch), sum(len(ask.images) for ask in batch))
@@ -210,9 +211,15 @@ class Lane:
             self.breaker.passed()
         if answer.status_code != 200:
             raise _Refused(answer.status_code)
-        rows: list[Row] = answer.json()["predictions"]
-        if len(rows) != len(images):
-            raise ValueError(f"{len(rows)} answers to {len(images)} images")
+        try:
+            rows: list[Row] = answer.json()["predictions"]
+            if len(rows) != len(images):
+                raise ValueError(f"{len(rows)} answers to {len(images)} images")
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("what a model server answered: %r", error)
+            raise Unavailable(
+                "The model server's answer cannot be read; look at its state under Models."
+            ) from error
         return rows
 
     def _sent(self, body: bytes) -> httpx.Response:

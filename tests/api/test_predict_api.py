@@ -155,6 +155,7 @@ NO_FRAMES: list[tuple[str | bytes, str]] = [
     ('{"image": "aGk="}', "exactly one"),
     ('{"instances": [{"image": "%%%"}]}', "not base64"),
     ('{"instances": [{"image": "aGVsbG8="}]}', "is not an image"),
+    (json.dumps({"inputs": [b64(zipped({"a.png": png(1)}))]}), "is an archive"),
     ("[1]", "no JSON object"),
     ("{", "no JSON"),
     (b"\xff", "UTF-8"),

@@ -55,7 +55,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
             return
-        answer = json.dumps({"predictions": [{"label": image.decode()} for image in images]}).encode()
+        rows = [{"label": image.decode()} for image in images if image != b"silent"]
+        answer = json.dumps({"predictions": rows}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -127,6 +128,13 @@ def test_a_broken_connection_is_tried_again_at_the_other_replica_which_then_answ
         assert labels(lane.submit(urls, [b"%d" % n])) == [str(n)]
     assert len(servers[0].batches) == 1  # passed over while it rests
     assert len(servers[1].batches) == 6
+
+
+def test_an_answer_that_lacks_a_row_is_nobodys(servers: list[Server]) -> None:
+    lane = Lane(OPTIONS)
+    with pytest.raises(Unavailable, match="cannot be read"):
+        lane.submit([servers[0].url], [b"a", b"silent"]).result(20)
+    assert labels(lane.submit([servers[0].url], [b"a"])) == ["a"]
 
 
 def test_replicas_work_side_by_side(servers: list[Server]) -> None:
