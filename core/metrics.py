@@ -13,7 +13,14 @@ from typing import Any
 
 import redis
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
@@ -37,6 +44,7 @@ DEPLOYMENT_STATES = ("starting", "up", "restarting", "failed")
 NOTICE_STATES = ("waiting", "failed")
 RUN_STATES = tuple(status.value for status in Status if status not in ENDED)
 
+disable_created_metrics()  # a second series for each counter, of which nobody here makes use
 registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 PlatformCollector(registry=registry)
