@@ -191,6 +191,9 @@ def test_versions_are_found_by_what_they_are(wb: Workbench, many: list[int]) -> 
     assert ids(wb, stage="staging", tags=("by-2",), metric="test.accuracy", minimum=0.5) == many[18::6]
     assert version_lists.tags(wb, theme_id) == ["by-2", "by-3", "by-5"]
     assert version_lists.tags(wb, theme_id + 1) == []
+    assert [each.name for each in version_lists.named(wb)] == [name] and not version_lists.named(
+        wb, theme_id + 1
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10, 29, 30, 31])
@@ -286,6 +289,9 @@ def test_only_what_nothing_needs_is_deleted_and_its_decisions_stay(
     with pytest.raises(NotFound):
         model_benchmarks.add(wb, trainer, one, "noise", 0.5)
     assert len(ledger.entries(wb, version_id=one)) == 2 and ledger.verify(wb) == []
+    assert ledger.newest(wb, 2, theme.id) == ledger.entries(wb)[:-3:-1] and not ledger.newest(
+        wb, 2, theme.id + 1
+    )
     with pytest.raises(Conflict, match=r"has or had a version 9\.0\.0 already; the next free one is 9\.1\.0"):
         version_changes.edit(wb, trainer, three, semver="9.0.0")
     duels.create(wb, trainer, theme_id=theme.id, versions=(three, two))
