@@ -118,6 +118,8 @@ class ComparedOut(BaseModel):
     slices: list[KindOut]
     latency: dict[int, LatencyOut]
     """By version; one that no A/B test measured is left out."""
+    alone_ms: dict[int, float]
+    """For one image, as the run measured after its training; older runs did not."""
 
 
 # Paths without an id stand first, or they would be read as one.
@@ -186,6 +188,7 @@ def compare(request: Request, wb: Bench, _user: Viewer, ids: str) -> ComparedOut
             for (feature, kind), of in found.kinds.items()
         ],
         latency={version_id: LatencyOut(**vars(each)) for version_id, each in found.latency.items()},
+        alone_ms=found.alone,
     )
 
 

@@ -14,6 +14,7 @@ from core.evaluations import answers, compared, slices
 from core.evaluations.compared import LEAST, MOST, Comparison
 from core.evaluations.slices import Slice
 from core.registry import Version
+from core.runs import Run
 from core.workbench import Workbench
 
 
@@ -39,6 +40,8 @@ class Versions:
     """Kinds of test images by version id; none where its run kept no answers."""
     latency: dict[int, Latency]
     """By version id; of those that no A/B test measured nothing is known."""
+    alone: dict[int, float]
+    """Milliseconds for one image, as the run measured after its training, by version id; older runs did not."""
 
     @property
     def kinds(self) -> dict[tuple[str, str], dict[int, Slice]]:
@@ -81,17 +84,23 @@ def of_versions(wb: Workbench, ids: Sequence[int]) -> Versions:
     for version_id, own in model_benchmarks.newest(wb, [version.id for version in found]).items():
         for each in own:
             scores.setdefault(each.name, {})[version_id] = each.score
+    made_by = {version.id: runs.get(wb, version.run_id) for version in found}
     return Versions(
         tuple(found),
         compared.of_runs(wb, [version.run_id for version in found]),
         dict(sorted(scores.items())),
-        {version.id: _slices(wb, version) for version in found},
+        {version_id: _slices(wb, run) for version_id, run in made_by.items()},
         _latency(wb, found),
+        {
+            version_id: run.result["latency_ms"]
+            for version_id, run in made_by.items()
+            if run.result and "latency_ms" in run.result
+        },
     )
 
 
-def _slices(wb: Workbench, version: Version) -> tuple[Slice, ...]:
-    said = answers.of_run(wb, runs.get(wb, version.run_id))
+def _slices(wb: Workbench, run: Run) -> tuple[Slice, ...]:
+    said = answers.of_run(wb, run)
     return () if said is None else tuple(slices.slices(said.right, *answers.facts(wb, said.ids)))
 
 

@@ -35,6 +35,7 @@ def facts(found: Versions) -> None:
                 _("Run"): f"/run?run={version.run_id}",
                 _("Architecture"): version.architecture,
                 _("Size (MB)"): None if version.size is None else version.size / MIB,
+                _("Time for one image"): _milliseconds(found.alone.get(version.id)),
                 _("Half of the answers within"): _milliseconds(latency.p50 if latency else None),
                 _("95 of 100 answers within"): _milliseconds(latency.p95 if latency else None),
                 _("Tags"): list(version.tags),
@@ -52,6 +53,9 @@ def facts(found: Versions) -> None:
         column_config={
             _("Run"): st.column_config.LinkColumn(display_text=r"run=(\d+)", width="small"),
             _("Size (MB)"): st.column_config.NumberColumn(format="%.1f"),
+            _("Time for one image"): st.column_config.TextColumn(
+                help=_("From its file to the answer, measured after the training where it ran.")
+            ),
             _("Half of the answers within"): measured,
             _("95 of 100 answers within"): measured,
         },
@@ -59,7 +63,7 @@ def facts(found: Versions) -> None:
 
 
 def _milliseconds(time: float | None) -> str:
-    return "–" if time is None else f"{time:,.0f} ms"
+    return "–" if time is None else f"{time:,.3g} ms" if time < 100 else f"{time:,.0f} ms"
 
 
 def benchmarks(found: Versions) -> None:
