@@ -183,7 +183,7 @@ def corrections(theme_id: int, shown: Sequence[Prediction], pictures: dict[str, 
                 added=done.upload.added, labelled=done.labelled
             )
             if known > 0:
-                said += " " + _("{n} were there already.").format(n=known)
+                said += " " + _("Already there: {n}.").format(n=known)
             st.success(said)
             for refusal in done.upload.refused:
                 st.warning(frame.escape(refusal.reason))

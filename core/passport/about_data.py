@@ -54,7 +54,7 @@ def learnt(data: Data) -> tuple[Block, ...]:
     return (
         Text(_("{n} labelled images of {labels} labels.").format(n=f"{data.images:,}", labels=len(labels))),
         Table((_("Label"), *(split(name) for name in SPLITS)), tuple(rows)),
-        pairs(facts, _("What"), _("Value")),
+        pairs(facts, _("Item"), _("Value")),
         *_labelled(data),
         *_checked(data),
     )
@@ -129,7 +129,7 @@ def training(it: Training) -> tuple[Block, ...]:
     if it.tuning is not None:
         facts[_("Found by tuning")] = str(it.tuning)
     facts |= _surroundings(it.result)
-    blocks: list[Block] = [pairs(facts, _("What"), _("Value"))]
+    blocks: list[Block] = [pairs(facts, _("Item"), _("Value"))]
     if it.code.get("dirty"):
         blocks.append(
             Text(_("The code had changes that are in no commit; the hash of the code says exactly what ran."))

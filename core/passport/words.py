@@ -97,7 +97,7 @@ def _details(passport: Passport) -> tuple[Block, ...]:
         facts[_("SHA-256 of all files")] = it.checksum
     if it.place:
         facts[_("Place of the files")] = it.place
-    blocks: list[Block] = [pairs(facts, _("What"), _("Value"))]
+    blocks: list[Block] = [pairs(facts, _("Item"), _("Value"))]
     if it.files is None:
         blocks.append(
             Unknown(
