@@ -122,7 +122,7 @@ def ordered(answers: Sequence[Prediction]) -> list[Prediction]:
 def others(answer: Prediction) -> str:
     """The next labels of the first TOP."""
     first = sorted(answer.probabilities.items(), key=lambda each: -each[1])[1:TOP]
-    return " · ".join(f"{frame.escape(label)} {p * 100:.1f} %" for label, p in first)
+    return " · ".join(f"{frame.escape(label)}: {p * 100:.1f} %" for label, p in first)
 
 
 def refused(bad: Sequence[Prediction]) -> None:
@@ -149,7 +149,7 @@ def gallery(shown: Sequence[Prediction], pictures: dict[str, bytes], labels: Seq
                         labels,
                         index=None,
                         format_func=lambda label: label.name,
-                        placeholder=answer.label or "",
+                        placeholder="–",
                         key=_right_key(answer),
                         help=_("Choose only where the model is wrong, or to confirm that it is right."),
                     )
