@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
@@ -26,6 +27,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[App]:
+    redis.Redis.from_url(broker_url).flushdb()  # jobs of other modules would count
     app = App(tmp_path_factory.mktemp("requests"), broker_url)
     app.environment |= {"VERITRAIN_LOG_FORMAT": "json"}
     app.start()

@@ -141,8 +141,11 @@ def test_replicas_work_side_by_side(servers: list[Server]) -> None:
     lane = Lane(OPTIONS)
     for server in servers:
         server.open.clear()
-    asked = [lane.submit([server.url for server in servers], [b"%d" % n]) for n in range(2)]
-    wait_for(lambda: all(len(server.batches) == 1 for server in servers), 20)
+    asked = []
+    for n in range(2):  # the second comes while a server is busy with the first
+        asked.append(lane.submit([server.url for server in servers], [b"%d" % n]))
+        wait_for(lambda: sum(len(server.batches) for server in servers) == n + 1, 20)  # noqa: B023 — called at once
+    assert [len(server.batches) for server in servers] == [1, 1]
     for server in servers:
         server.open.set()
     assert [labels(each) for each in asked] == [["0"], ["1"]]
