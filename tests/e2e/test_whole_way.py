@@ -272,6 +272,7 @@ def test_deployed_model_answers_as_the_job_measured(page: Page, product: Product
     files[-1].write_text("not an image", encoding="utf-8")
     uploader.locator("input").set_input_files(files)
     expect(page.get_by_text("“note.png” is not an image")).to_be_visible(timeout=90_000)
+    button(page, "download").click()
     with page.expect_download() as download:
         button(page, "csv").click()
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
