@@ -11,19 +11,18 @@ from core import (
     ledger,
     model_benchmarks,
     production,
-    proof,
     registry,
     serving,
     themes,
     version_lists,
     workbench,
 )
-from core.errors import VeritrainError
 from core.evaluations import compared
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.model_benchmarks import Benchmark
+from core.passport.names import stage as stage_name
 from core.registry import Version
 from core.settings import MIB
 from core.version_lists import Page
@@ -32,13 +31,13 @@ from pages.widgets import (
     deployments,
     frame,
     promotion,
+    proved,
     steps,
     version_filter,
     version_windows,
     versions,
 )
 from pages.widgets.runs import when
-from pages.widgets.versions import stage_name
 
 theme: themes.Theme | None = None
 if "theme" in st.query_params:
@@ -116,25 +115,10 @@ def move(version: Version) -> None:
     promotion.written(wb, me, version, to, False)
 
 
-PROVED = {
-    proof.SOUND: ":green[:material/check_circle:]",
-    proof.BROKEN: ":red[:material/cancel:]",
-    proof.UNKNOWN: ":gray[:material/help:]",
-}
-
-
 @frame.dialog(_("Is this version what it was?"))
 def verify(version: Version) -> None:
     st.markdown(f"**{title(version)}**")
-    try:
-        with st.spinner(_("Every file is read and every hash computed anew …")):
-            lines = proof.verify(wb, version.id)
-    except VeritrainError as error:
-        frame.refuse(error)
-        return
-    for line in lines:
-        st.markdown(f"{PROVED[line.state]} {frame.escape(line.text(_))}")
-    if version.checksum:
+    if proved.draw(wb, version) and version.checksum:
         st.caption(
             _("{size} in {n} files; SHA-256 of all of them:").format(
                 size=f"{(version.size or 0) / MIB:.1f} MB", n=len(version.files or {})

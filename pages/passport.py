@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, proof, registry, themes, workbench
-from core.errors import NotFound, VeritrainError
+from core import auth, registry, themes, workbench
+from core.errors import NotFound
 from core.i18n import gettext as _
 from core.passport import gather, page, words
 from core.passport.names import megabytes
 from core.registry import Version
-from pages.widgets import frame
+from pages.widgets import frame, proved
 from pages.widgets.frame import Crumb
 
 FORMATS = ("pdf", "html", "json")
-STATES = {
-    proof.SOUND: ":green[:material/check_circle:]",
-    proof.BROKEN: ":red[:material/cancel:]",
-    proof.UNKNOWN: ":gray[:material/help:]",
-}
 
 
 def asked_for() -> Version:
@@ -58,16 +53,8 @@ def verified() -> None:
         icon=":material/verified_user:",
         help=_("Checks that its decisions, its data and its files are those that were written."),
     )
-    if not asked:
-        return
-    try:
-        with st.spinner(_("Every file is read and every hash computed anew …")):
-            lines = proof.verify(wb, version.id)
-    except VeritrainError as error:
-        frame.refuse(error)
-        return
-    for line in lines:
-        st.markdown(f"{STATES[line.state]} {frame.escape(line.text(_))}")
+    if asked:
+        proved.draw(wb, version)
 
 
 def files() -> None:

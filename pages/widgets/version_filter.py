@@ -11,10 +11,10 @@ from core import themes, version_lists
 from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.ledger import STAGES
+from core.passport.names import stage as stage_name
 from core.version_lists import Filter
 from core.workbench import Workbench
 from pages.widgets import frame
-from pages.widgets.versions import stage_name
 
 NAMES = ("q", "stage", "model", "kind", "tags", "match", "metric", "minimum")
 CURSORS = ("before", "after")

@@ -9,6 +9,7 @@ import streamlit as st
 from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.model_benchmarks import Benchmark
+from core.passport.names import stage as stage_name
 from core.registry import Version
 from core.settings import MIB
 from pages.widgets import frame
@@ -18,10 +19,6 @@ COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
 TAGS_SHOWN = 6
 BENCHMARKS_SHOWN = 4
 DESCRIPTION_SHOWN = 200
-
-
-def stage_name(stage: str) -> str:
-    return {STAGING: _("staging"), PRODUCTION: _("production"), ARCHIVED: _("archived")}[stage]
 
 
 def badge(stage: str) -> str:

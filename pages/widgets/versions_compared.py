@@ -9,11 +9,11 @@ import streamlit as st
 
 from core.evaluations import words
 from core.i18n import gettext as _
+from core.passport.names import stage as stage_name
 from core.registry import Version
 from core.settings import MIB
 from core.versions_compared import Versions
 from pages.widgets import charts, frame
-from pages.widgets.versions import stage_name
 
 ROUND = 3
 """From so many benchmarks on a radar has an area."""

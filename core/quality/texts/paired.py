@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from core.quality.texts import alignment, seen
 from core.quality.texts.alignment import BY_WORDS, Learnt
-from core.quality.texts.findings import Finding
 from core.quality.texts.lexicon import Judge, Lexicon, Meanings
-from core.quality.texts.seen import ALONE, Rows
+from core.quality.texts.seen import Rows
 from core.texts.records import Record
 
 KINDS = ("misaligned", "untranslated", "length-ratio", "lost-number", "lost-link", "lost-mark")
@@ -94,7 +93,10 @@ def check(
             found = alignment.check_more(
                 of.records(of.first[fresh]), learnt, model.embed if model is not None else None
             )
-            alone = [seen.alone_before(before.findings, of.contents, KINDS), _alone(found.findings, fresh)]
+            alone = [
+                seen.alone_before(before.findings, of.contents, KINDS),
+                seen.told_of(fresh, found.findings),
+            ]
             now = Said(**asdict(said) | {"contents": contents, "pairs": of.pairs(), "since": since})
             return Paired(pa.concat_tables(alone), now, packed(now, learnt))
     records = of.records(np.arange(len(of)))
@@ -113,17 +115,7 @@ def check(
     first = [
         finding for finding in aligned.findings if of.first[of.content[finding.record]] == finding.record
     ]
-    return Paired(_alone(first, of.content), now, packed(now, aligned.by))
-
-
-def _alone(findings: Sequence[Finding], content: NDArray[np.int64]) -> pa.Table:
-    """`content`: by record of the findings, the place of its content."""
-    found = [
-        (int(content[e.record]), e.where, e.kind, e.severity, e.message, seen.said(e.fields))
-        for e in findings
-    ]
-    columns = list(zip(*found, strict=True)) or [()] * len(ALONE)
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, ALONE, strict=True)], schema=ALONE)
+    return Paired(seen.told_of(of.content, first), now, packed(now, aligned.by))
 
 
 def packed(said: Said, learnt: Learnt) -> bytes:

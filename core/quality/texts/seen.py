@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core.quality.texts import answers, copies, form, language, leakage, pii
 from core.quality.texts.copies import Sketches
-from core.quality.texts.findings import Result
+from core.quality.texts.findings import Finding, Result
 from core.quality.texts.foundfile import SEEN
 from core.quality.texts.kinds import KINDS
 from core.quality.texts.language import Told
@@ -197,10 +197,14 @@ def alone(places: NDArray[np.int64], records: Sequence[Record], rules: Rules) ->
         answers.check(records),
         language.check_characters(records),
     )
+    return told_of(places, [each for result in results for each in result.findings])
+
+
+def told_of(places: NDArray[np.int64], findings: Sequence[Finding]) -> pa.Table:
+    """ALONE of findings; `places`: of the content, by the findings' record."""
     found = [
         (int(places[each.record]), each.where, each.kind, each.severity, each.message, said(each.fields))
-        for result in results
-        for each in result.findings
+        for each in findings
     ]
     columns = list(zip(*found, strict=True)) or [()] * len(ALONE)
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, ALONE, strict=True)], schema=ALONE)
