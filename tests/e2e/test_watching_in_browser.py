@@ -94,6 +94,6 @@ def test_a_webhook_is_added_tested_and_its_failure_is_in_the_log(page: Page, app
     expect(window_.get_by_text(re.compile("^whsec_"))).to_be_visible()
     window_.get_by_role("button", name="Done").click()
     page.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_text("203.0.113.1").first).to_be_visible()
+    expect(page.get_by_text("Nothing was sent yet.")).to_have_count(0)
     [notice] = app.admin.get("/api/v1/admin/webhooks/1/log").json()
     assert notice["event"] == "test" and "Traceback" not in (app.folder / "log").read_text()
