@@ -6,8 +6,6 @@ the connection goes to that checked address, so a name that resolves to somethin
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import time
 from collections.abc import Callable, Collection
 from functools import cache
@@ -16,6 +14,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from core import hosts as network
 from core.errors import InvalidInput, VeritrainError
 from core.settings import MIB
 
@@ -24,30 +23,7 @@ SECONDS = 10.0
 REDIRECTS = 3
 HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "Veritrain"}
 PORTS = {"http": 80, "https": 443}
-INSIDE = (ipaddress.ip_network("168.63.129.16/32"), ipaddress.ip_network("192.0.0.0/24"))
-"""Look public, but are answered by the machine's own host at Azure and at Oracle."""
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host. Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
-
-
-def is_public(address: str) -> bool:
-    """False for loopback, link-local (cloud metadata), private, shared and reserved ones, also hidden in IPv6."""
-    ip: Address = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip in NAT64 or int(ip) < 2**48:  # the IPv4 address is its end: translated, mapped, compatible
-            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        elif ip.sixtofour or ip.teredo:  # tunnels that nobody needs any more
-            return False
-    inside = ip.is_multicast or ip.is_reserved or any(ip in network for network in INSIDE)
-    return ip.is_global and not inside
 
 
 def fetch(
@@ -55,8 +31,8 @@ def fetch(
     hosts: Collection[str],
     limit: int,
     *,
-    resolve: Resolve = resolve,
-    allowed: Callable[[str], bool] = is_public,
+    resolve: Resolve = network.resolve,
+    allowed: Callable[[str], bool] = network.is_public,
 ) -> bytes:
     """The bytes at a URL of one of `hosts`: names, with a port where it is not the scheme's own.
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from core import hosts
 from core.errors import InvalidInput, Unavailable
 
 MAX_URL = 1_000
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -43,39 +41,13 @@ def check(url: str, *, local: bool) -> Target:
             "Leave the user name and password out of the address; requests are signed instead."
         )
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = hosts.resolve(host, port)
     except (OSError, UnicodeError) as error:
         raise Unavailable("The host “{host}” is not known here; check its name.", host=host) from error
-    addresses = [str(each[4][0]) for each in found]
-    if not local and any(_near(ipaddress.ip_address(each.split("%")[0])) for each in addresses):
+    if not local and any(map(hosts.is_near, addresses)):
         raise InvalidInput(
             "“{host}” leads to this machine or its own network link, where webhooks may not go; set "
             "VERITRAIN_LOCAL_WEBHOOKS=1 to allow it.",
             host=host,
         )
     return Target(url, host, addresses[0], port)
-
-
-def _near(address: Address) -> bool:
-    """Loopback, link-local (clouds keep their secrets there), or nothing that a server could be reached at."""
-    inner: Address | None = None
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in ipaddress.ip_network("64:ff9b::/96"):  # an IPv4 address behind NAT64
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if inner is not None:
-        return _near(inner)
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_unspecified
-        or address.is_multicast
-        or address.is_reserved
-        or address in _THIS_NETWORK
-        or address == _CLOUD
-    )
-
-
-_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
-_CLOUD = ipaddress.ip_address("fd00:ec2::254")
-"""Where one cloud keeps its secrets under a private address."""

