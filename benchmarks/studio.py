@@ -1,11 +1,11 @@
 """What the studio costs around a run, and how fast it pauses and recovers, in the running product.
 
-    .venv/bin/python -m benchmarks.studio [--epochs 12]
+    .venv/bin/python -m benchmarks.studio [--epochs 12] [--turns 3]
 
-The handwritten digits, resnet18 at 64 px. A training is done twice in the product while its run is polled as a page
-does; the second one counts. Then a run is paused, and its worker is killed with -9 together with its job. Last, with
-the product stopped, the same training is done twice bare (decoding and `fit` in a process without queue, events and
-MLflow); the faster turn counts. Prints a table; the last line is one JSON object.
+The handwritten digits, resnet18 at 64 px. The same training is done in turns: in the product, its run polled each
+second as a page does, and bare (decoding and `fit` in a process without queue, events and MLflow) with the product
+stopped. The fastest turn of each counts, because whatever else the machine does only makes a turn longer. Then a run
+is paused, and its worker is killed with -9 together with its job. Prints a table; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def rest(http: httpx.Client) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--epochs", type=int, default=12)
+    arguments.add_argument("--turns", type=int, default=3)
     arguments.add_argument("--bare", nargs=2, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.bare:
@@ -122,19 +124,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="veritrain-bench-") as temporary:
         product = Product(Path(temporary), free_port())
-        product.start()
-        try:
-            figures = measured(product, given.epochs)
-        finally:
-            product.stop()
-        # Not beside the product: after a training it has images looked at for suggestions.
-        spec = product.folder / "artifacts" / "runs" / str(figures["run"]) / "spec.json"
-        turns = [alone(spec, str(product.folder / "data" / "files")) for _turn in range(2)]
-        figures["bare_s"] = [round(seconds, 1) for seconds in turns]
-    share = figures["product_s"] / min(figures["bare_s"]) - 1
+        figures = measured(product, given.epochs, given.turns)
+    inside, outside = figures["product_s"], figures["bare_s"]
+    share = min(inside) / min(outside) - 1
     ok = share <= WANTED_SHARE and figures["pause_s"] <= WANTED_PAUSE and figures["again_s"] <= WANTED_AGAIN
-    print(f"training bare          {min(figures['bare_s']):7.1f} s   (turns: {figures['bare_s']})")
-    print(f"training in the studio {figures['product_s']:7.1f} s   {share:+.1%}   (wanted: at most +3 %)")
+    print(f"training bare          {min(outside):7.1f} s   (turns: {outside})")
+    print(
+        f"training in the studio {min(inside):7.1f} s   {share:+.1%}   (turns: {inside}; wanted: at most +3 %)"
+    )
     print(f"pause to checkpoint    {figures['pause_s']:7.1f} s   (wanted: at most {WANTED_PAUSE:g} s)")
     print(f"kill -9 to running     {figures['again_s']:7.1f} s   (wanted: at most {WANTED_AGAIN:g} s)")
     print(json.dumps({"benchmark": "studio", **figures, "share": round(share, 4), "ok": ok}))
@@ -145,29 +142,56 @@ def begun(product: Product, epochs: int) -> tuple[httpx.Client, int]:
     http = httpx.Client(base_url=product.url, timeout=60, trust_env=False, headers={"Origin": product.url})
     http.post("/api/auth/first-run", json=PERSON).raise_for_status()
     theme = http.post("/api/demo").raise_for_status().json()["id"]
+    return http, started(http, epochs, theme)
+
+
+def started(http: httpx.Client, epochs: int, theme: int = 1) -> int:
+    """The number of a training of so many epochs that was just put on the queue."""
     settings = {
         "training": {"epochs": epochs},
         "early_stopping": {"enabled": False},
         "data": {"image_size": 64},
     }
     http.post(f"/api/theme/{theme}/training/config/save", json={"params": settings}).raise_for_status()
-    return http, http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"]
+    return int(http.post(JOBS, json={"theme_id": theme}).raise_for_status().json()["id"])
 
 
-def measured(product: Product, epochs: int) -> dict[str, Any]:
-    http, run = begun(product, epochs)
-    until(http, run, lambda found: found["status"] == "succeeded")
-    first = run
-    rest(http)
-    run = http.post(f"{JOBS}/{run}/repeat").raise_for_status().json()["id"]
-    _seconds, done = until(http, run, lambda found: found["status"] == "succeeded", every_seconds=1)
-    rest(http)
+@contextlib.contextmanager
+def running(product: Product) -> Iterator[None]:
+    product.start()
+    try:
+        yield
+    finally:
+        product.stop()
+
+
+def measured(product: Product, epochs: int, turns: int) -> dict[str, Any]:
+    with running(product):
+        http, run = begun(product, 1)  # reads what later turns find in the page cache
+        until(http, run, lambda found: found["status"] == "succeeded")
+        rest(http)
+    inside: list[float] = []
+    outside: list[float] = []
+    for _turn in range(turns):
+        with running(product):
+            run = started(http, epochs)
+            done = until(http, run, lambda found: found["status"] == "succeeded", every_seconds=1)[1]
+            inside.append(round(done["result"]["seconds"], 1))
+            rest(http)
+        spec = product.folder / "artifacts" / "runs" / str(run) / "spec.json"
+        outside.append(round(alone(spec, str(product.folder / "data" / "files")), 1))
+    with running(product):
+        pause, again = disturbed(product, http, started(http, epochs))
+    return {"product_s": inside, "bare_s": outside, "pause_s": round(pause, 2), "again_s": round(again, 1)}
+
+
+def disturbed(product: Product, http: httpx.Client, run: int) -> tuple[float, float]:
+    """Seconds from a pause asked for to the run paused, and from a worker killed to the run running again."""
 
     def learning(found: dict[str, Any]) -> bool:
         now = found["progress"] or {}
         return found["status"] == "running" and now.get("phase") == "train" and now.get("step", 0) > 3
 
-    run = http.post(f"{JOBS}/{run}/repeat").raise_for_status().json()["id"]
     until(http, run, learning)
     http.post(f"{JOBS}/{run}/pause").raise_for_status()
     pause, _found = until(http, run, lambda found: found["status"] == "paused")
@@ -180,12 +204,7 @@ def measured(product: Product, epochs: int) -> dict[str, Any]:
                 os.kill(process.pid, 9)
     again, _found = until(http, run, lambda f: f["attempt"] > attempt and f["status"] == "running")
     http.post(f"{JOBS}/{run}/stop").raise_for_status()
-    return {
-        "run": first,
-        "product_s": round(done["result"]["seconds"], 1),
-        "pause_s": round(pause, 2),
-        "again_s": round(again, 1),
-    }
+    return pause, again
 
 
 if __name__ == "__main__":
