@@ -211,7 +211,9 @@ def in_a_process(
 
 
 def _run(kind: str, spec: Any, settings: Settings, answer: Any) -> None:
-    importlib.import_module("jobs.worker").load_shared()  # a worker has that before it forks for the job
+    importlib.import_module("jobs.worker").load_shared(
+        ["light"]
+    )  # a worker has that before it forks for the job
     began = time.perf_counter()
     main = importlib.import_module(f"jobs.{kind}").main
     from jobs.runtime import Job

@@ -16,11 +16,10 @@ from rq.registry import StartedJobRegistry
 
 from core import events
 from core.errors import Unavailable
-from core.spec import TRAIN_QUEUE, JobSpec
+from core.spec import LIGHT_QUEUE, TRAIN_QUEUE, JobSpec
 from core.workbench import Workbench
 
-TRAIN, LIGHT = TRAIN_QUEUE, "light"
-"""Two queues, so that what takes a minute does not wait for trainings that take days."""
+TRAIN, LIGHT = TRAIN_QUEUE, LIGHT_QUEUE
 ENTRY = "jobs.train.run"
 """Dotted name of what a worker runs; a name, because core never imports jobs."""
 OTHER_ENTRIES = {

@@ -172,6 +172,8 @@ class TextSplitSpec(_Frozen):
 
 TRAIN_QUEUE = "train"
 """What needs a model or an accelerator."""
+LIGHT_QUEUE = "light"
+"""The rest, which takes minutes: it does not wait for trainings that take days."""
 PREVIEW_QUEUE = "preview"
 """What a person waits for at the screen, see core.previews; it has no runs, so core.queue does not look at it."""
 

