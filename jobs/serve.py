@@ -8,7 +8,9 @@ what it has begun.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import json
 import logging
 import os
@@ -22,6 +24,7 @@ from typing import Any
 
 import httpx
 import redis
+from PIL import Image
 
 from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
@@ -38,6 +41,8 @@ DRAIN_SECONDS = 120.0
 """Longest that it may take to answer what it has begun; then it is killed."""
 HUNG_SECONDS = 180.0
 """A server that was up and has not answered for this long, longer than any prediction takes, is started again."""
+WARM_SECONDS = 60.0
+"""Longest that the first prediction of a server is waited for before it takes traffic all the same."""
 FAILING_RESTARTS = 3
 """After so many restarts in a row the state is shown as failed; restarting goes on."""
 
@@ -49,14 +54,16 @@ class Server:
     up: bool = False
     was_up: bool = False
     answered_at: float = 0.0
+    warming: threading.Thread | None = None
 
     def look(self, http: httpx.Client) -> None:
         """Keep it running and see whether it answers. One that predicts answers nothing else and is still up."""
         if self.child.watch() or not self.child.running:
-            self.up = False
+            self.up, self.warming = False, None
             return
         try:
-            self.up = http.get(f"http://127.0.0.1:{self.port}/ping").status_code == 200
+            answers = http.get(f"http://127.0.0.1:{self.port}/ping").status_code == 200
+            self.up = answers and self._warm()
             self.answered_at = time.monotonic()
         except httpx.ReadTimeout:
             if self.up and time.monotonic() - self.answered_at > HUNG_SECONDS:
@@ -66,9 +73,25 @@ class Server:
             self.up = False
         self.was_up = self.was_up or self.up
 
+    def _warm(self) -> bool:
+        """Whether its first prediction is over, which takes many times as long as another: no person waits for it."""
+        if self.warming is None:
+            self.warming = threading.Thread(target=predict_first, args=(self.port,), daemon=True)
+            self.warming.start()
+        return not self.warming.is_alive()
+
     @property
     def failed(self) -> bool:
         return self.child.restarts >= FAILING_RESTARTS and not self.was_up
+
+
+def predict_first(port: int) -> None:
+    """One grey image; a model of something else refuses it, and is as warm as it gets by then."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "grey").save(out, "PNG")
+    body = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(out.getvalue()).decode()]]}}
+    with contextlib.suppress(httpx.HTTPError), httpx.Client(timeout=WARM_SECONDS, trust_env=False) as http:
+        http.post(f"http://127.0.0.1:{port}/invocations", json=body)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -91,6 +92,15 @@ def asked(deployment: Deployment, files: list[tuple[str, bytes]], which: tuple[s
         with st.spinner(_("The model is looking …")):
             st.session_state["asked"] = (known, serving.predict(wb, me, deployment.id, files))
     found: list[Prediction] = st.session_state["asked"][1]
+    return found
+
+
+def pictures_of(shown: Sequence[Prediction], files: list[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Of the answers shown, by name; archives are opened again only where others are shown."""
+    known = (st.session_state["asked"][0], frozenset(answer.name for answer in shown))
+    if st.session_state.get("pictures", (None,))[0] != known:
+        st.session_state["pictures"] = (known, images.of_names(wb.settings, files, known[1]))
+    found: dict[str, bytes] = st.session_state["pictures"][1]
     return found
 
 
@@ -196,7 +206,7 @@ def downloads(answers: Sequence[Prediction], labels: Sequence[str]) -> None:
         for name, (media_type, write) in tables.FORMATS.items():
             st.download_button(
                 {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}[name],
-                write(answers, labels),
+                partial(write, answers, labels),  # written when somebody presses it
                 f"predictions.{name}",
                 media_type,
                 key=name,
@@ -206,10 +216,20 @@ def downloads(answers: Sequence[Prediction], labels: Sequence[str]) -> None:
 
 
 def ask(deployment: Deployment) -> None:
+    ways = {"files": _("Files or archives"), "folder": _("A folder")}
+    way = st.segmented_control(
+        _("What to send"),
+        ways,
+        default="files",
+        required=True,
+        format_func=ways.__getitem__,
+        key="way",
+        help=_("A folder is read with the folders in it."),
+    )
     uploaded = st.file_uploader(
         _("Images"),
-        accept_multiple_files=True,
-        key="images",
+        accept_multiple_files="directory" if way == "folder" else True,
+        key=f"images-{way}",
         help=_("Image files, or a zip or tar of them; at most {n} images at once.").format(
             n=wb.settings.predict_images
         ),
@@ -233,7 +253,7 @@ def ask(deployment: Deployment) -> None:
         )
         shown = ordered(good)[:SHOWN]
         downloads(answers, deployment.version.labels)
-    pictures = images.of_names(wb.settings, files, {answer.name for answer in shown})
+    pictures = pictures_of(shown, files)
     labels: Sequence[Label] = ()
     if me.may(auth.LABELER):
         labels = themes.get(wb, deployment.version.theme_id).labels
