@@ -74,7 +74,7 @@ class Server:
         self.was_up = self.was_up or self.up
 
     def _warm(self) -> bool:
-        """Whether its first prediction is over, which takes many times as long as another: no person waits for it."""
+        """Whether its first prediction is over: what a model does late, such as waking a GPU, no person waits for."""
         if self.warming is None:
             self.warming = threading.Thread(target=predict_first, args=(self.port,), daemon=True)
             self.warming.start()
