@@ -71,6 +71,8 @@ def served() -> None:
                         "predict.py",
                         {"theme": deployment.version.theme_id, "deployment": deployment.id},
                     )
+                if may_deploy:
+                    servers(deployment)
                 frame.link(
                     _("Monitoring"),
                     "monitoring.py",
@@ -85,6 +87,29 @@ def served() -> None:
                         serving.stop(wb, me, deployment.id)
                         st.rerun()
             deployments.trouble(deployment)
+            deployments.answering(deployment)
+
+
+def servers(deployment: serving.Deployment) -> None:
+    with st.popover(
+        ngettext("{n} server", "{n} servers", deployment.replicas).format(n=deployment.replicas),
+        key=f"servers-{deployment.id}",
+    ):
+        wanted = st.number_input(
+            _("Servers"),
+            1,
+            serving.MAX_REPLICAS,
+            deployment.replicas,
+            key=f"replicas-{deployment.id}-{deployment.replicas}",  # another person's change shows
+            help=_(
+                "Requests are shared among them; where one ends, the others answer. Each holds the model in "
+                "memory of its own."
+            ),
+        )
+        if wanted != deployment.replicas:
+            with frame.refusals():
+                serving.deploy(wb, me, deployment.version.id, wanted)
+                st.rerun()
 
 
 NEXT = {STAGING: PRODUCTION, PRODUCTION: ARCHIVED, ARCHIVED: STAGING}

@@ -137,7 +137,8 @@ def others(answer: Prediction) -> str:
 
 def refused(bad: Sequence[Prediction]) -> None:
     with st.container(border=True, key="refused"):
-        st.markdown(_("**{n} files could not be used:**").format(n=len(bad)))
+        said = ngettext("**{n} file could not be used:**", "**{n} files could not be used:**", len(bad))
+        st.markdown(said.format(n=len(bad)))
         for answer in bad[:SHOWN]:
             st.markdown(f"- {frame.escape(answer.error or '')}")
 

@@ -34,6 +34,15 @@ def trouble(deployment: Deployment) -> None:
         st.caption(_("A model server takes about twenty seconds to start."))
 
 
+def answering(deployment: Deployment) -> None:
+    """Say how many of its servers answer, where some do and some do not."""
+    up = len((deployment.url or "").split())
+    if deployment.status == UP and up < deployment.replicas:
+        st.caption(
+            _("{n} of {total} servers answer; the others start.").format(n=up, total=deployment.replicas)
+        )
+
+
 def title(deployment: Deployment) -> str:
     version = deployment.version
     return _("{theme}, version {n}").format(theme=frame.escape(version.theme_name), n=version.version)
