@@ -97,7 +97,8 @@ def _expected(wanted: OptunaParams) -> None:
 
 
 def heading(tuning: Tuning) -> None:
-    done = len([run for run in tunings.trials(wb, tuning.id) if not run.active])
+    # Once the search has ended, the best one runs again: its model is measured and registered.
+    done = len([run for run in tunings.trials(wb, tuning.id) if not (run.active and tuning.active)])
     with st.container(horizontal=True, vertical_alignment="center", key="tuning-head"):
         st.markdown(badge(tuning.status))
         st.caption(
