@@ -27,9 +27,12 @@ import os, sys
 import mlflow
 
 class Echo(mlflow.pyfunc.PythonModel):
+    asked = 0
+
     def predict(self, context, model_input, params=None):
         ours = [name for name in sys.modules if name.split(".")[0] in ("core", "jobs", "api", "pages")]
-        return [{"label": image, "ours": ours} for image in model_input["image"]]
+        self.asked += 1
+        return [{"label": image, "ours": ours, "asked": self.asked} for image in model_input["image"]]
 
 mlflow.models.set_model(Echo())
 """
@@ -66,7 +69,7 @@ def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path:
         url = wait_for(lambda: seen("1", "up"), UP_SECONDS)["url"]
         body = {"dataframe_split": {"columns": ["image"], "data": [["a"]]}}
         answer = httpx.post(f"{url}/invocations", json=body, timeout=30)
-        assert answer.json() == {"predictions": [{"label": "a", "ours": []}]}
+        assert answer.json() == {"predictions": [{"label": "a", "ours": [], "asked": 2}]}, "it was warm"
         before = family()
         max(before, key=lambda p: p.create_time()).kill()  # the server itself, a grandchild
         wait_for(lambda: seen("1", "restarting"), 60)
