@@ -45,7 +45,8 @@ def part(product: Product, word: str) -> psutil.Process:
 
 
 def train(page: Page, *, preflight: bool) -> int:
-    """Press “Train” and follow to the run's screen."""
+    """Press “Train”, once what ran before is over, and follow to the run's screen."""
+    until(lambda: not rest(page, "/v1/admin/finetuning/queue")["entries"])
     page.goto("/training?theme=1")
     settled(page)
     toggle = page.locator(".st-key-preflight-1 label").first
