@@ -149,7 +149,7 @@ def test_eight_trials_are_searched_and_the_best_is_used(page: Page) -> None:
 
 def test_broker_and_mlflow_may_go_away_while_it_trains(page: Page, product: Product) -> None:
     page.goto("/parameters?theme=1")
-    setting(page, "Epochs", str(EPOCHS))
+    setting(page, "Epochs", str(EPOCHS - 2))
     button(page, "save").click()
     expect(page.get_by_text("Saved. The next training")).to_be_visible()
     run = train(page, preflight=False)
