@@ -41,7 +41,8 @@ def run_of(page: Page) -> int:
 
 def part(product: Product, word: str) -> psutil.Process:
     """The process of the installation whose command has this word."""
-    return next(p for p in product.family() if word in " ".join(p.cmdline()))
+    living = (p for p in product.family() if p.status() != psutil.STATUS_ZOMBIE)
+    return next(p for p in living if word in " ".join(p.cmdline()))
 
 
 def train(page: Page, *, preflight: bool) -> int:
