@@ -7,53 +7,23 @@ and the vectors the last layer sees; everything is a function of the spec and th
 from __future__ import annotations
 
 import io
-import json
-import os
-import shutil
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import mlflow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
-from safetensors.torch import load_file
 
 from core import ordering
-from core.errors import InvalidInput, Unavailable
+from core.errors import InvalidInput
 from core.events import Type
-from core.files import FileStore
 from core.spec import SuggestSpec
 from core.suggestion_files import BATCH, RESULT
-from jobs.runtime import Cancelled, Job
-from jobs.vision import architectures, hardware, steps
-from jobs.vision.imaging import (
-    Unreadable,
-    network_beside,
-    normalize,
-    open_image,
-    patches,
-    prepare,
-    put_together,
-    steps_beside,
-)
-from jobs.vision.tracking import patiently
+from jobs.runtime import Job
+from jobs.vision import hardware
+from jobs.vision.inference import PATIENCE_SECONDS, Network, decoded, fetched, heed
 
-PATIENCE_SECONDS = 180.0
-"""How long the start waits for an MLflow that does not answer."""
-FORWARD = 64
-"""Images that go through the network at once."""
-CHUNK = 256
-"""Images that are decoded between two looks at what people want."""
-AHEAD = 2
-"""Chunks that are decoded while the network computes."""
 DIMENSIONS = 64
 """Numbers of an embedding at most."""
 SAMPLE = 10_000
@@ -71,18 +41,18 @@ def main(job: Job, spec: SuggestSpec, *, patience_s: float = PATIENCE_SECONDS) -
     chosen = hardware.choose("auto", job.settings.workers, job.folder / "hardware.json")
     torch.set_num_threads(chosen.threads)
     job.log(f"Computing on {hardware.name(chosen)} in {chosen.precision} with {chosen.threads} threads.")
-    network = Network(_fetched(job, spec, patience_s), chosen)
+    network = Network(fetched(job, spec.version, patience_s), chosen)
     if network.labels != spec.labels:
         raise InvalidInput(
             "The model tells other labels apart than its version says; ask for suggestions of another version."
         )
     table = pq.read_table(io.BytesIO(job.files.read(spec.manifest)))
     seen = _look(job, network, [str(path) for path in table["image_path"].to_pylist()], table["image_id"])
-    _heed(job)
+    heed(job)
     job.progress(phase="register", fraction=PREDICTED)
     labelled = table["label_id"].is_valid().to_numpy(zero_copy_only=False)[seen.places]
     teach = ordering.teach_order(seen.margin, seen.embeddings, labelled)
-    _heed(job)
+    heed(job)
     sweep = ordering.sweep_order(seen.embeddings, seen.predicted, SEED)
     rows = pa.table(
         {
@@ -98,7 +68,7 @@ def main(job: Job, spec: SuggestSpec, *, patience_s: float = PATIENCE_SECONDS) -
     )
     out = io.BytesIO()
     pq.write_table(rows, out, compression="zstd", row_group_size=BATCH)
-    _heed(job)
+    heed(job)
     skipped = len(table) - len(rows)
     job.log(f"Suggested labels for {len(rows)} images; {skipped} could not be read.")
     job.progress(phase="register", fraction=1.0, eta_s=0.0)
@@ -112,53 +82,6 @@ def main(job: Job, spec: SuggestSpec, *, patience_s: float = PATIENCE_SECONDS) -
             "skipped": skipped,
         },
     )
-
-
-class Network:
-    """A version's network with its own preprocessing; `folder` has its config.json and weights."""
-
-    def __init__(self, folder: Path, chosen: hardware.Hardware) -> None:
-        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.labels: tuple[str, ...] = tuple(self.config["labels"])
-        self.size: int = self.config["image_size"]
-        if self.config["format"] == 1:  # versions from before they carried their code
-            network = architectures.get(self.config["architecture"]).build(len(self.labels), self.size)
-            network.load_state_dict(load_file(folder / "weights.safetensors"))
-            self._steps = steps.loaded(self.config["preprocessing"])
-        else:
-            network = network_beside(self.config, folder)
-            self._steps = steps_beside(self.config, folder)
-        self._network = network.eval().to(chosen.device).to(memory_format=torch.channels_last)
-        self._chosen = chosen
-        self._seen = torch.empty(0)
-        *_, last = (layer for layer in network.modules() if isinstance(layer, torch.nn.Linear))
-        last.register_forward_pre_hook(self._keep)
-
-    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (n, labels) float64 and what the last layer saw (n, width) float32, of uint8 (n, s, s, 3).
-
-        Where images are cut into patches, what it saw is the patches' mean.
-        """
-        chosen, done = self._chosen, self.config["preprocessing"]
-        probabilities, vectors = [], []
-        with torch.inference_mode():
-            for part in torch.from_numpy(pixels).split(FORWARD):
-                batch = part.to(chosen.device).permute(0, 3, 1, 2).float() / 255.0
-                logits, seen = [], []
-                for piece in patches(normalize(batch, done), done).split(FORWARD):
-                    with torch.autocast(chosen.device, torch.bfloat16, enabled=chosen.precision == "bf16"):
-                        logits.append(self._network(piece).double())
-                    seen.append(self._seen.float())
-                found = put_together(torch.cat(logits), len(batch), done)
-                probabilities.append(found.softmax(dim=1).cpu().numpy())
-                vectors.append(torch.cat(seen).unflatten(0, (len(batch), -1)).mean(dim=1).cpu().numpy())
-        return np.concatenate(probabilities), np.concatenate(vectors)
-
-    def prepared(self, image: Image.Image) -> np.ndarray:
-        return prepare(image, self.size, self.config["preprocessing"], self._steps)
-
-    def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self._seen = inputs[0]
 
 
 @dataclass(frozen=True)
@@ -222,7 +145,7 @@ def _look(job: Job, network: Network, paths: list[str], ids: pa.ChunkedArray) ->
     reducer, read = Reducer(), []
     order = np.random.default_rng(SEED).permutation(total)
     done = skipped = 0
-    for places, pictures in _decoded(job.files, network, paths, order):
+    for places, pictures in decoded(job.files, network, paths, order):
         good = []
         for place, picture in zip(places, pictures, strict=True):
             if isinstance(picture, str):
@@ -241,7 +164,7 @@ def _look(job: Job, network: Network, paths: list[str], ids: pa.ChunkedArray) ->
             reducer.add(vectors)
             read.extend(good)
         done += len(places)
-        _heed(job)
+        heed(job)
         fraction = PREPARED + (PREDICTED - PREPARED) * done / total
         job.progress(phase="evaluate", fraction=fraction, step=done, steps=total)
     if not read:
@@ -249,55 +172,3 @@ def _look(job: Job, network: Network, paths: list[str], ids: pa.ChunkedArray) ->
     back = np.argsort(read)
     kept = np.array(read)[back]
     return Seen(kept, predicted[kept], confidence[kept], margin[kept], reducer.result()[back])
-
-
-def _decoded(
-    files: FileStore, network: Network, paths: list[str], order: np.ndarray
-) -> Iterator[tuple[np.ndarray, list[np.ndarray | str]]]:
-    """Chunks of `order`, each place with its prepared image, or why it cannot be read."""
-
-    def one(place: int) -> np.ndarray | str:
-        try:
-            data = files.read(paths[place])
-            image = open_image(data, max_pixels=network.config["max_pixels"], size=network.size)
-        except (Unreadable, OSError) as error:
-            return str(error) if isinstance(error, Unreadable) else "The file is not in the store."
-        return network.prepared(image)
-
-    with ThreadPoolExecutor(max_workers=hardware.cores()) as pool:
-        waiting: deque[tuple[np.ndarray, Iterator[np.ndarray | str]]] = deque()
-        for start in range(0, len(order), CHUNK):
-            places = order[start : start + CHUNK]
-            waiting.append((places, pool.map(one, places)))
-            if len(waiting) > AHEAD:
-                done, pictures = waiting.popleft()
-                yield done, list(pictures)
-        for done, pictures in waiting:
-            yield done, list(pictures)
-
-
-def _fetched(job: Job, spec: SuggestSpec, patience_s: float) -> Path:
-    """The version's own files, from MLflow. Raises Unavailable."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # trying again is ours: one can cancel it
-    folder = job.folder / "model"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    mlflow.set_tracking_uri(job.settings.mlflow_url)
-    mlflow.set_registry_uri(job.settings.mlflow_url)
-    uri = f"{spec.version.uri}/artifacts"
-
-    def fetch() -> str:
-        return mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
-
-    try:
-        return Path(patiently(fetch, job.settings.mlflow_url, patience_s, lambda: _heed(job)))
-    except Unavailable as error:
-        raise Unavailable(
-            "MLflow at {url} did not give the model; ask for suggestions again when it answers.",
-            url=job.settings.mlflow_url,
-        ) from error
-
-
-def _heed(job: Job) -> None:
-    if job.wanted() == "cancel":
-        raise Cancelled

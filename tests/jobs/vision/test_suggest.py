@@ -125,7 +125,7 @@ def test_a_version_from_before_versions_carried_their_code_answers_the_same(
     finished: Finished, tmp_path: Path
 ) -> None:
     from jobs.vision.hardware import Hardware
-    from jobs.vision.suggest import Network
+    from jobs.vision.inference import Network
 
     folder = finished.settings.artifacts_dir / "runs/1/model"
     config = json.loads((folder / "config.json").read_text())
@@ -195,9 +195,9 @@ def test_a_model_with_other_labels_or_out_of_reach_is_told(finished: Finished) -
 
 
 def test_cancel_stops_between_batches(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jobs.vision import suggest
+    from jobs.vision import inference
 
-    monkeypatch.setattr(suggest, "CHUNK", 1)
+    monkeypatch.setattr(inference, "CHUNK", 1)
     spec = make_spec(finished, 109, n=3_000)
 
     def ask() -> None:
