@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import BytesIO
-from pathlib import Path
-from typing import IO
 
 import sqlalchemy as sa
 
-from core import archives, audit, auth, images_io, themes
+from core import archives, audit, auth, images_io, incoming, themes
 from core.archives import Member, Refusal
 from core.db.engine import bulk_insert, next_ids
 from core.db.tables import image_features, label_history, train_data
 from core.errors import InvalidInput
 from core.files import FileStore, content_key
 from core.images_io import ImageInfo
+from core.incoming import Source
 from core.labels import create_missing_labels, label_name, labels_of
 from core.quality import intake as quality
-from core.settings import MIB
 from core.workbench import Workbench
 
 BATCH = 500
 """Rows of one transaction."""
-PENDING_FILES = 32
-PENDING_BYTES = 64 * MIB
-"""Files read but not yet decoded, so that memory stays bounded whatever comes in."""
 LISTED = 1_000
 """Refusals and duplicates that a report names one by one; the rest it counts."""
 
@@ -40,11 +31,6 @@ SPLIT_FOLDERS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of top folders that say a file's split."""
-
-Source = bytes | Path | IO[bytes]
-
-# Pillow leaves Python's lock while it decodes, so threads share the processor cores.
-_pool = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="decode")
 
 
 @dataclass
@@ -106,7 +92,7 @@ def add(
     """Add image files, and the image files inside zip, tar and tar.gz archives, to a theme.
 
     `items` are (name, bytes, path or seekable binary file), taken one after the other; no
-    more than PENDING_BYTES of them (and one file) are held at a time. A file that is not
+    more than incoming.PENDING_BYTES of them (and one file) are held at a time. A file that is not
     accepted is refused by name and the rest go on; every batch that was written stays.
     `label_from_folder` gives an image the label named like the last folder it lay in;
     `create_labels` (trainers only) makes the labels that are missing; `split_from_folder`
@@ -138,7 +124,7 @@ def add(
     def until_failure() -> Iterator[Member | Refusal]:
         # What came before a failure of the source (a broken connection, a full disk) is still added.
         try:
-            yield from _read(items, wb)
+            yield from incoming.read(items, archives.Limits.of(wb.settings))
         except Exception as error:
             failure.append(error)
 
@@ -158,77 +144,11 @@ def add(
     return report
 
 
-def _read(items: Iterable[tuple[str, Source]], wb: Workbench) -> Iterator[Member | Refusal]:
-    """Every single file with its bytes, archives opened."""
-    limits = archives.Limits.of(wb.settings)
-    count = 0
-    for name, source in items:
-        for member in _open(name, source, limits):
-            count += 1
-            if count > limits.max_files:
-                yield Refusal(
-                    name,
-                    InvalidInput(
-                        "“{name}” and what follows is too much: one upload can bring {limit} files; "
-                        "upload the rest separately.",
-                        name=name,
-                        limit=limits.max_files,
-                    ),
-                )
-                return
-            yield member
-
-
-def _open(name: str, source: Source, limits: archives.Limits) -> Iterator[Member | Refusal]:
-    try:
-        display, folders = archives.split_name(name)
-    except InvalidInput as error:
-        yield Refusal(str(error.fields["name"]), error)
-        return
-    if isinstance(source, bytes):
-        file: IO[bytes] = BytesIO(source)
-    elif isinstance(source, Path):
-        file = source.open("rb")
-    else:
-        file = source
-    try:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        kind = archives.kind_of(file.read(512))
-        file.seek(0)
-        if kind is not None:
-            yield from archives.members(file, display, size, limits)
-        elif size > limits.max_file_bytes:
-            yield Refusal(display, images_io.too_big(display, limits.max_file_bytes))
-        else:
-            yield Member(display, folders, file.read())
-    finally:
-        file.close()
-
-
 def decoded(
     files: FileStore, members: Iterator[Member | Refusal], limits: images_io.Limits
 ) -> Iterator[Stored | Refusal]:
     """Decode and store on all cores, in the order given."""
-    pending: deque[tuple[Refusal | Future[Stored | Refusal], int]] = deque()
-    held = 0
-
-    def oldest() -> Stored | Refusal:
-        nonlocal held
-        outcome, size = pending.popleft()
-        held -= size
-        return outcome if isinstance(outcome, Refusal) else outcome.result()
-
-    for member in members:
-        if isinstance(member, Refusal):
-            pending.append((member, 0))
-        else:
-            while pending and (len(pending) >= PENDING_FILES or held + len(member.data) > PENDING_BYTES):
-                yield oldest()
-            held += len(member.data)
-            pending.append((_pool.submit(_store, files, member, limits), len(member.data)))
-    while pending:
-        yield oldest()
+    return incoming.looked_at(members, lambda member: _store(files, member, limits))
 
 
 def _store(files: FileStore, member: Member, limits: images_io.Limits) -> Stored | Refusal:
