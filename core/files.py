@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import IO, cast
 
 import fsspec
 
+_PART = 1024 * 1024
+"""Bytes of a file that are held while it is copied."""
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 
 
@@ -42,12 +45,33 @@ class FileStore:
             self.write(key, data)
         return key
 
+    def put_from(self, path: Path, kind: str, ext: str) -> str:
+        """The same for a file of this machine, of which little is held at a time. Raises OSError."""
+        key = content_key(sha256_of(path), kind, ext)
+        if self.size(key) == path.stat().st_size:
+            return key
+        if self._is_local:
+            with path.open("rb") as file:
+                _write_atomically(self._local(key), iter(lambda: file.read(_PART), b""))
+        else:
+            self._fs.put_file(str(path), self._remote(key))
+        return key
+
     def write(self, key: str, data: bytes) -> None:
         """Store `data` under `key`, on disk before this returns; readers see all of it or nothing."""
         if self._is_local:
-            _write_atomically(self._local(key), data)
+            _write_atomically(self._local(key), (data,))
         else:
             self._fs.pipe_file(self._remote(key), data)
+
+    def remove(self, folder: str) -> None:
+        """Delete every file whose key begins with `folder` and a slash; none is no error."""
+        shutil.rmtree(self._cache / _checked(folder), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if self._is_local:
+                shutil.rmtree(self._local(folder))
+            else:
+                self._fs.rm(self._remote(folder), recursive=True)
 
     def read(self, key: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
@@ -82,7 +106,7 @@ class FileStore:
             return self._local(key)
         path = self._cache / _checked(key)
         if not path.exists():
-            _write_atomically(path, self.read(key))
+            _write_atomically(path, (self.read(key),))
         return path
 
     def _local(self, key: str) -> Path:
@@ -118,7 +142,7 @@ def _checked(key: str) -> str:
     return key
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def _write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     except FileNotFoundError:
@@ -126,7 +150,8 @@ def _write_atomically(path: Path, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -69,14 +69,14 @@ class ImageInfo:
 def inspect(data: bytes, limits: Limits, name: str = "file") -> ImageInfo:
     """Decode the file once in full. Raises InvalidInput with a sentence that names `name`."""
     image = opened(data, limits, name)
-    kind = str(image.format)
+    kind = _format(image)
     if image.width * image.height > LARGE_PIXELS:
         with _one_large:
             decoded = _decode(image, name)
     else:
         decoded = _decode(image, name)
     return ImageInfo(
-        format="JPEG" if kind == "MPO" else kind,
+        format=kind,
         width=decoded.width,
         height=decoded.height,
         size=len(data),
@@ -88,11 +88,28 @@ def inspect(data: bytes, limits: Limits, name: str = "file") -> ImageInfo:
     )
 
 
-def check(data: bytes, limits: Limits, name: str = "file") -> None:
-    """Refuse what `inspect` refuses, without the hashes and thumbnails. Raises InvalidInput likewise."""
+def check(data: bytes, limits: Limits, name: str = "file") -> str:
+    """Refuse what `inspect` refuses, without the hashes and thumbnails. Raises InvalidInput likewise.
+
+    Returns the extension of its files in the store.
+    """
     image = opened(data, limits, name)
+    kind = _format(image)
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
         _load(image, name)
+    return FORMATS[kind]
+
+
+def thumbnail(data: bytes, limits: Limits) -> bytes:
+    """WebP of a stored image with the smaller of THUMBNAIL_SIDES, for files that have none in the store.
+
+    Raises InvalidInput for a file that cannot be read.
+    """
+    image = opened(data, limits)
+    with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        image = _upright(*_load(image, "file"))
+    image.thumbnail((THUMBNAIL_SIDES[0],) * 2, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return _webp(image)
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,11 @@ def opened(data: bytes, limits: Limits, name: str = "file") -> Image.Image:
     if image.width * image.height > limits.max_pixels:
         raise _too_many_pixels(name, limits)
     return image
+
+
+def _format(image: Image.Image) -> str:
+    """One of FORMATS; several JPEGs in one file are a JPEG to us."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
 
 
 def too_big(name: str, limit: int) -> InvalidInput:
@@ -187,9 +209,7 @@ def _decode(image: Image.Image, name: str, *, thumbnails: bool = True) -> _Decod
     image, orientation = _load(image, name)
     if orientation > 4:
         width, height = height, width
-    if orientation > 1:
-        image.getexif()[0x0112] = orientation
-        image = ImageOps.exif_transpose(image)
+    image = _upright(image, orientation)
     phash = perceptual_hash(image)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0)
     measures = measure(image)
@@ -201,6 +221,13 @@ def _decode(image: Image.Image, name: str, *, thumbnails: bool = True) -> _Decod
         if thumbnails:
             made[side] = _webp(image)
     return _Decoded(width, height, phash, look(image), measures, made)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    if orientation == 1:
+        return image
+    image.getexif()[0x0112] = orientation
+    return ImageOps.exif_transpose(image)
 
 
 def _webp(image: Image.Image) -> bytes:

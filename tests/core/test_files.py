@@ -27,6 +27,21 @@ def test_what_is_put_is_found_under_its_hash(store: FileStore) -> None:
     assert store.size(key) == 3
 
 
+def test_a_file_of_the_machine_is_taken_in_and_a_whole_folder_goes(store: FileStore, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"abc" * 700_000)
+    large = store.put_from(tmp_path / "large", "batches/7/answers", "parquet")
+    assert large == store.put(b"abc" * 700_000, "batches/7/answers", "parquet")
+    for key in ("batches/7/images/ab/x.png", "batches/70/images/ab/x.png"):
+        store.write(key, b"x")
+    assert store.local_path(large).read_bytes() == b"abc" * 700_000
+    for _ in range(2):  # what is gone already is no error
+        store.remove("batches/7")
+    assert not store.exists(large) and not store.exists("batches/7/images/ab/x.png")
+    with pytest.raises(FileNotFoundError):
+        store.local_path(large).read_bytes()
+    assert store.read("batches/70/images/ab/x.png") == b"x"
+
+
 def test_what_is_not_there_is_said_to_be_missing(store: FileStore) -> None:
     assert not store.exists("images/ab/none.jpg")
     with pytest.raises(FileNotFoundError):
