@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,63 +15,101 @@ from core.cells import escaped
 from core.gateway.images import Prediction
 
 
-def as_csv(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
+class Row(NamedTuple):
+    """The answer for one file, or why there is none."""
+
+    file: str
+    label: str | None
+    confidence: float | None
+    shares: Sequence[float] | None
+    """The probability of each label, in the order of the model's labels."""
+    error: str | None
+
+
+def rows(answers: Iterable[Prediction], labels: Sequence[str]) -> Iterator[Row]:
+    for each in answers:
+        shares = [each.probabilities[label] for label in labels] if each.probabilities else None
+        yield Row(each.name, each.label, each.confidence, shares, each.error)
+
+
+def csv_lines(found: Iterable[Row], labels: Sequence[str]) -> Iterator[bytes]:
     """file, label, confidence, the probability of each label, error. UTF-8 with a mark for Excel."""
     out = io.StringIO()
     writer = csv.writer(out)
+    out.write("\ufeff")
     writer.writerow(["file", "label", "confidence", *(f"p({label})" for label in labels), "error"])
-    for answer in answers:
+    for row in found:
         writer.writerow(
             [
-                escaped(answer.name),
-                escaped(answer.label or ""),
-                "" if answer.confidence is None else f"{answer.confidence:.6f}",
-                *(f"{answer.probabilities[label]:.6f}" if answer.probabilities else "" for label in labels),
-                escaped(answer.error or ""),
+                escaped(row.file),
+                escaped(row.label or ""),
+                "" if row.confidence is None else f"{row.confidence:.6f}",
+                *([""] * len(labels) if row.shares is None else (f"{p:.6f}" for p in row.shares)),
+                escaped(row.error or ""),
             ]
         )
-    return out.getvalue().encode("utf-8-sig")
+        yield _taken(out)
+    yield _taken(out)
 
 
-def as_jsonl(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
+def jsonl_lines(found: Iterable[Row], labels: Sequence[str]) -> Iterator[bytes]:
     """An object an image: file, label, confidence, probabilities by label, error; null where there is none."""
-    lines = (
-        json.dumps(
-            {
-                "file": answer.name,
-                "label": answer.label,
-                "confidence": answer.confidence,
-                "probabilities": {label: answer.probabilities[label] for label in labels}
-                if answer.probabilities
-                else None,
-                "error": answer.error,
-            },
-            ensure_ascii=False,
-        )
-        for answer in answers
-    )
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    for row in found:
+        said = {
+            "file": row.file,
+            "label": row.label,
+            "confidence": row.confidence,
+            "probabilities": dict(zip(labels, row.shares, strict=True)) if row.shares is not None else None,
+            "error": row.error,
+        }
+        yield f"{json.dumps(said, ensure_ascii=False)}\n".encode("utf-8", "surrogatepass")
 
 
-def as_parquet(answers: Sequence[Prediction], labels: Sequence[str]) -> bytes:
-    """file, label, confidence, probabilities (a list in the order of `labels`, which the file's metadata has), error."""
-    columns: dict[str, pa.Array[Any]] = {
-        "file": pa.array([answer.name for answer in answers], pa.string()),
-        "label": pa.array([answer.label for answer in answers], pa.string()),
-        "confidence": pa.array([answer.confidence for answer in answers], pa.float64()),
-        "probabilities": pa.array(
-            [
-                [answer.probabilities[label] for label in labels] if answer.probabilities else None
-                for answer in answers
-            ],
-            pa.list_(pa.float64()),
-        ),
-        "error": pa.array([answer.error for answer in answers], pa.string()),
-    }
+def schema(labels: Sequence[str]) -> pa.Schema:
+    """file, label, confidence, probabilities (a list in the order of `labels`, which the metadata has), error."""
+    fields: list[pa.Field[Any]] = [
+        pa.field("file", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("confidence", pa.float64()),
+        pa.field("probabilities", pa.list_(pa.float64())),
+        pa.field("error", pa.string()),
+    ]
+    return pa.schema(fields, {"labels": json.dumps(list(labels))})
+
+
+def table(found: Iterable[Row], labels: Sequence[str]) -> pa.Table:
+    """The rows in this schema."""
+    wanted = schema(labels)
+    columns = list(zip(*found, strict=True)) or [()] * len(wanted)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, wanted, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=wanted)
+
+
+def rows_of(found: pa.Table) -> Iterator[Row]:
+    """What `table` was made of."""
+    columns = [found[name].to_pylist() for name in found.column_names]
+    yield from map(Row._make, zip(*columns, strict=True))
+
+
+def as_csv(answers: Iterable[Prediction], labels: Sequence[str]) -> bytes:
+    return b"".join(csv_lines(rows(answers, labels), labels))
+
+
+def as_jsonl(answers: Iterable[Prediction], labels: Sequence[str]) -> bytes:
+    return b"".join(jsonl_lines(rows(answers, labels), labels))
+
+
+def as_parquet(answers: Iterable[Prediction], labels: Sequence[str]) -> bytes:
     out = io.BytesIO()
-    named = pa.table(columns).replace_schema_metadata({"labels": json.dumps(list(labels))})
-    pq.write_table(named, out, compression="zstd")
+    pq.write_table(table(rows(answers, labels), labels), out, compression="zstd")
     return out.getvalue()
+
+
+def _taken(out: io.StringIO) -> bytes:
+    text = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return text.encode("utf-8")
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Sequence[Prediction], Sequence[str]], bytes]]] = {
@@ -80,3 +118,8 @@ FORMATS: Mapping[str, tuple[str, Callable[[Sequence[Prediction], Sequence[str]],
     "parquet": ("application/vnd.apache.parquet", as_parquet),
 }
 """By file extension: media type, and what writes it."""
+LINES: Mapping[str, Callable[[Iterable[Row], Sequence[str]], Iterator[bytes]]] = {
+    "csv": csv_lines,
+    "jsonl": jsonl_lines,
+}
+"""By file extension: what writes it line by line."""
