@@ -21,7 +21,7 @@ from uuid import uuid4
 import redis
 import sqlalchemy as sa
 
-from core import events, ledger, registry, runs, serving, suggestion_jobs
+from core import events, ledger, prediction_batches, registry, runs, serving, suggestion_jobs
 from core.ab import trials
 from core.alerts import alerts
 from core.aliases import Aliases
@@ -126,6 +126,7 @@ class Collector:
             serving.sync(self.wb)
             self._aside("ledger's head", lambda: ledger.keep_head(self.wb))
             self._aside("aliases", self._aliases.turn)
+            self._aside("batches", lambda: prediction_batches.tend(self.wb))  # deletes many files
             self._aside("notices", lambda: delivery.turn(self.wb))
         if time.monotonic() - self._alerted >= ALERT_SECONDS:
             self._alerted = time.monotonic()

@@ -25,6 +25,7 @@ ENTRY = "jobs.train.run"
 OTHER_ENTRIES = {
     "preflight": "jobs.preflight.run",
     "suggest": "jobs.suggest.run",
+    "predict": "jobs.predict.run",
     "check": "jobs.check.run",
     "text-check": "jobs.check_texts.run",
     "text-split": "jobs.split_texts.run",

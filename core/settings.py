@@ -73,6 +73,8 @@ class Settings:
     """Of one request for predictions."""
     predict_images: int
     """Of one request for predictions."""
+    predict_batch_images: int
+    """Of one batch that is predicted in the background."""
     predict_per_minute: int
     """Requests for predictions that one key may send; 0 sets no limit."""
     predict_hosts: tuple[str, ...]
@@ -155,6 +157,7 @@ class Settings:
             mail_from=env.get("VERITRAIN_MAIL_FROM", "veritrain@localhost"),
             predict_bytes=number("VERITRAIN_PREDICT_MAX_MB", 64) * MIB,
             predict_images=number("VERITRAIN_PREDICT_MAX_IMAGES", 1_000),
+            predict_batch_images=number("VERITRAIN_PREDICT_BATCH_IMAGES", 100_000),
             predict_per_minute=number("VERITRAIN_PREDICT_PER_MINUTE", 6_000, low=0),
             predict_hosts=tuple(filter(None, env.get("VERITRAIN_PREDICT_HOSTS", "").lower().split(","))),
             predict_seconds=number("VERITRAIN_PREDICT_SECONDS", 60),

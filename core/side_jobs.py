@@ -85,15 +85,20 @@ def cancel(wb: Workbench, actor: auth.User, kind: str, subject_id: int) -> None:
     with wb.db.read() as connection:
         rows = connection.execute(query).all()
     for found in rows:
-        queue.ask(wb, found.id, "cancel")
-        waits = found.rq_job_id is None or queue.withdraw(wb, found.rq_job_id)
+        cancel_one(wb, actor, kind, found.id, found.rq_job_id)
 
-        def work(connection: sa.Connection, run_id: int = found.id, waits: bool = waits) -> None:
-            audit.record(connection, actor, f"{kind}.cancel", f"run {run_id}")
-            if waits:
-                end(connection, run_id, Status.CANCELLED)
 
-        wb.db.write(work)
+def cancel_one(wb: Workbench, actor: auth.User, kind: str, run_id: int, rq_job_id: str | None) -> None:
+    """Stop a job that has not ended; whether the person may is the caller's. Raises Unavailable without the queue."""
+    queue.ask(wb, run_id, "cancel")
+    waits = rq_job_id is None or queue.withdraw(wb, rq_job_id)
+
+    def work(connection: sa.Connection) -> None:
+        audit.record(connection, actor, f"{kind}.cancel", f"run {run_id}")
+        if waits:
+            end(connection, run_id, Status.CANCELLED)
+
+    wb.db.write(work)
 
 
 def end(connection: sa.Connection, run_id: int, status: Status, **values: Any) -> None:

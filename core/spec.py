@@ -121,6 +121,20 @@ class SuggestSpec(_Frozen):
     created_by: str
 
 
+class PredictSpec(_Frozen):
+    """One job that predicts the images of a batch. `labels` is in the order of the model's outputs."""
+
+    run_id: int
+    kind: Literal["predict"]
+    theme_id: int
+    batch_id: int
+    version: VersionRef
+    labels: tuple[str, ...]
+    manifest: str  # key in the file store, see core.prediction_files
+    code: CodeVersion | None
+    created_by: str
+
+
 class CheckSpec(_Frozen):
     """One job that checks a theme's images."""
 
@@ -199,11 +213,14 @@ class ExplainSpec(_Frozen):
     paths: tuple[str, ...]  # keys in the file store
 
 
-JobSpec = RunSpec | TuneSpec | PreflightSpec | SuggestSpec | CheckSpec | TextCheckSpec | TextSplitSpec
+JobSpec = (
+    RunSpec | TuneSpec | PreflightSpec | SuggestSpec | PredictSpec | CheckSpec | TextCheckSpec | TextSplitSpec
+)
 _KINDS: Mapping[str, type[JobSpec]] = {
     "tune": TuneSpec,
     "preflight": PreflightSpec,
     "suggest": SuggestSpec,
+    "predict": PredictSpec,
     "check": CheckSpec,
     "text-check": TextCheckSpec,
     "text-split": TextSplitSpec,

@@ -40,7 +40,7 @@ from core.workbench import Workbench
 
 MAX_NAME = 200
 MAX_DESCRIPTION = 10_000
-_TRAINS = finetuning_jobs.c.kind.not_in(("suggest", "check", "text-check", "text-split"))
+_TRAINS = finetuning_jobs.c.kind.not_in(("suggest", "predict", "check", "text-check", "text-split"))
 
 
 @dataclass(frozen=True)

@@ -350,7 +350,7 @@ training_checkpoints = sa.Table(
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("step", sa.BigInteger, nullable=False),
     sa.Column("metric", sa.Double),
-    sa.Column("kind", sa.String(8), nullable=False),  # last | best
+    sa.Column("kind", sa.String(8), nullable=False),  # last | best, of predictions part
     sa.Column("created_at", Time, nullable=False),
 )
 

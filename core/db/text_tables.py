@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.db import tables, watching_tables  # noqa: F401  # what these refer to, and all others
+from core.db import batch_tables, tables, watching_tables  # noqa: F401  # what these refer to, and all others
 from core.db.columns import Json, Time, id_column, metadata, postgres_index, reference
 
 training_datasets = sa.Table(

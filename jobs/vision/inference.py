@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from core.errors import Unavailable
 from core.files import FileStore
+from core.prediction_files import GONE
 from core.spec import VersionRef
 from jobs.runtime import Cancelled, Job
 from jobs.vision import architectures, hardware, steps
@@ -95,23 +96,27 @@ class Network:
         self._seen = inputs[0]
 
 
+def chunks(order: np.ndarray) -> Iterator[np.ndarray]:
+    """The places in parts of CHUNK."""
+    return (order[start : start + CHUNK] for start in range(0, len(order), CHUNK))
+
+
 def decoded(
-    files: FileStore, network: Network, paths: Sequence[str], order: np.ndarray
+    files: FileStore, network: Network, paths: Sequence[str], wanted: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray | str]]]:
-    """Chunks of `order`, each place with its prepared image, or why it cannot be read."""
+    """The chunks `wanted`, each place with its prepared image, or why it cannot be read."""
 
     def one(place: int) -> np.ndarray | str:
         try:
             data = files.read(paths[place])
             image = open_image(data, max_pixels=network.config["max_pixels"], size=network.size)
         except (Unreadable, OSError) as error:
-            return str(error) if isinstance(error, Unreadable) else "The file is not in the store."
+            return str(error) if isinstance(error, Unreadable) else GONE
         return network.prepared(image)
 
     with ThreadPoolExecutor(max_workers=hardware.cores()) as pool:
         waiting: deque[tuple[np.ndarray, Iterator[np.ndarray | str]]] = deque()
-        for start in range(0, len(order), CHUNK):
-            places = order[start : start + CHUNK]
+        for places in wanted:
             waiting.append((places, pool.map(one, places)))
             if len(waiting) > AHEAD:
                 done, pictures = waiting.popleft()

@@ -22,7 +22,7 @@ from core.spec import SuggestSpec
 from core.suggestion_files import BATCH, RESULT
 from jobs.runtime import Job
 from jobs.vision import hardware
-from jobs.vision.inference import PATIENCE_SECONDS, Network, decoded, fetched, heed
+from jobs.vision.inference import PATIENCE_SECONDS, Network, chunks, decoded, fetched, heed
 
 DIMENSIONS = 64
 """Numbers of an embedding at most."""
@@ -145,7 +145,7 @@ def _look(job: Job, network: Network, paths: list[str], ids: pa.ChunkedArray) ->
     reducer, read = Reducer(), []
     order = np.random.default_rng(SEED).permutation(total)
     done = skipped = 0
-    for places, pictures in decoded(job.files, network, paths, order):
+    for places, pictures in decoded(job.files, network, paths, chunks(order)):
         good = []
         for place, picture in zip(places, pictures, strict=True):
             if isinstance(picture, str):
