@@ -34,18 +34,18 @@ def load(wb: Workbench, actor: auth.User) -> themes.Theme:
         if same
         else themes.create(wb, actor, name=NAME, description=DESCRIPTION, labels=list("0123456789"))
     )
-    images.add(wb, actor, theme.id, _digits(), label_from_folder=True, source="demo")
+    images.add(wb, actor, theme.id, digits(), label_from_folder=True, source="demo")
     splits.split(wb, actor, theme.id, seed=SEED)
     return theme
 
 
-def _digits() -> Iterator[tuple[str, bytes]]:
+def digits() -> Iterator[tuple[str, bytes]]:
     """(name, PNG) of each digit; the labelled ones lie in a folder named like their label."""
     from sklearn.datasets import load_digits  # here, because it costs the app's start a second
 
-    digits = load_digits()
-    unlabelled = set(random.Random(SEED).sample(range(len(digits.target)), UNLABELLED))
-    for index, (scan, target) in enumerate(zip(digits.images, digits.target, strict=True)):
+    found = load_digits()
+    unlabelled = set(random.Random(SEED).sample(range(len(found.target)), UNLABELLED))
+    for index, (scan, target) in enumerate(zip(found.images, found.target, strict=True)):
         grey = Image.fromarray((scan * (255 / 16)).round().astype("uint8"))
         grey = grey.resize((8 * ENLARGE, 8 * ENLARGE), Image.Resampling.NEAREST)
         png = io.BytesIO()

@@ -7,7 +7,7 @@ answered is read in core.prediction_answers.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -123,6 +123,24 @@ def page(
         query = query.where(column.id < before)
     with wb.db.read() as connection:
         return _found(connection, query)
+
+
+def some(wb: Workbench, ids: Collection[int]) -> list[Batch]:
+    """Those of them that there are, newest first."""
+    column = prediction_batches.c
+    with wb.db.read() as connection:
+        return _found(connection, _select().where(column.id.in_(ids)).order_by(column.id.desc()))
+
+
+def collecting(wb: Workbench, actor: auth.User, theme_id: int | None = None) -> Batch | None:
+    """The person's newest batch that still takes images; for a version of one theme or of any."""
+    column = prediction_batches.c
+    query = _select().where(column.state == OPEN, column.created_by == actor.id)
+    if theme_id is not None:
+        query = query.where(column.theme_id == theme_id)
+    with wb.db.read() as connection:
+        found = _found(connection, query.order_by(column.id.desc()).limit(1))
+    return found[0] if found else None
 
 
 def may_change(actor: auth.User, batch: Batch) -> bool:

@@ -1,4 +1,4 @@
-"""Drop images on a deployed model, see its answers, correct them, take them away as a file."""
+"""Drop images on a deployed model, see its answers, correct them, take them away; or have many predicted meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.labels import Label
 from core.serving import Deployment, Prediction
-from pages.widgets import deployments, frame, steps
+from pages.widgets import deployments, frame, prediction_batches, steps
 
 SHOWN = 60
 """Answers drawn as pictures; the downloads have all of them."""
@@ -30,7 +30,7 @@ if "theme" in st.query_params:
 wb, me = frame.open_page(
     title=_("Predict"),
     crumbs=frame.of_theme(theme) if theme else [frame.home()],
-    help=_("The answers come from the model server of a deployed version."),
+    help=_("A few images are answered at once by a model server; many are predicted in the background."),
 )
 if theme:
     steps.draw(wb, me, theme, "predict")
@@ -54,7 +54,9 @@ def nothing_deployed() -> None:
         if theme:
             frame.link(_("Go to training"), "training.py", {"theme": theme.id})
         return
-    st.info(_("No model is deployed, so nobody could answer."))
+    st.info(
+        _("No model is deployed, so nobody could answer at once. In the background any version predicts.")
+    )
     name = _("{theme}, version {n}").format(theme=newest.theme_name, n=newest.version)
     if me.may(auth.TRAINER):
         if st.button(
@@ -267,8 +269,18 @@ def ask(deployment: Deployment) -> None:
         st.caption(_("{n} more are in the download.").format(n=len(good) - SHOWN))
 
 
-live = serving.deployments(wb, theme.id if theme else None)
-if not live:
+VIEWS = {"now": _("A few images, at once"), "many": _("Many images, in the background")}
+
+view = frame.choice(
+    "view",
+    VIEWS,
+    _("How many images"),
+    default="now",
+    help=_("Many are predicted by a worker while you do something else; no model need be deployed for that."),
+)
+if view == "many":
+    prediction_batches.draw(wb, me, theme)
+elif not (live := serving.deployments(wb, theme.id if theme else None)):
     nothing_deployed()
 else:
     deployment = choose(live)

@@ -27,6 +27,7 @@ def kind_text(kind: str) -> str:
         "trial": _("Trial of a tuning"),
         "preflight": _("Pre-flight"),
         "suggest": _("Suggestions"),
+        "predict": _("Predictions"),
         "check": _("Check of images"),
         "text-check": _("Check of texts"),
         "text-split": _("Split of texts"),
@@ -43,6 +44,8 @@ def links(entry: Entry) -> None:
         frame.link(_("Run {n}").format(n=entry.id), "run.py", {"run": entry.id})
     elif entry.kind == "check":
         frame.link(_("Quality"), "quality.py", {"theme": entry.theme_id})
+    elif entry.kind == "predict":
+        frame.link(_("Predict"), "predict.py", {"theme": entry.theme_id, "view": "many"})
     elif entry.kind == "preflight":
         frame.link(_("Train"), "training.py", {"theme": entry.theme_id})
     elif entry.dataset_id is not None:

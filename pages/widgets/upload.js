@@ -34,11 +34,9 @@ class Upload {
     });
     const files = pick({ "data-testid": "upload-files", "aria-label": t.choose });
     const folder = pick({ webkitdirectory: "", "data-testid": "upload-folder", "aria-label": t.folder });
-    const option = (name, text, help) => {
-      const box = element("input", { type: "checkbox", "data-testid": `option-${name}` });
-      this[name] = box;
-      return element("label", { title: help }, box, element("span", { text }));
-    };
+    this.options = component.data.options.map((option) => ({
+      ...option, box: element("input", { type: "checkbox", "data-testid": `option-${option.name}` }),
+    }));
     this.zone = element("div", { class: "zone", "data-testid": "drop-zone" },
       element("p", { text: t.drop }),
       element("button", { type: "button", text: t.choose, onclick: () => files.click() }),
@@ -48,7 +46,8 @@ class Upload {
     this.zone.addEventListener("drop", (event) => this.drop(event));
     this.status = element("div", { class: "status", "aria-live": "polite" });
     root.replaceChildren(this.zone,
-      element("div", { class: "options" }, option("byLabel", t.labels, t.labels_help), option("bySplit", t.splits, t.splits_help)),
+      element("div", { class: "options" },
+        ...this.options.map(({ box, text, help }) => element("label", { title: help }, box, element("span", { text })))),
       this.status);
   }
 
@@ -96,19 +95,29 @@ class Upload {
     let sent = 0;
     let count = 0;
     let problem = "";
-    for (const batch of this.batches(files)) {
+    let made = null;
+    let address = this.component.data.address;
+    if (!address) {
+      try {
+        made = await this.make();
+        address = fill(this.component.data.made.files, { id: made });
+      } catch (error) {
+        problem = fill(t.failed, { reason: error.message });
+      }
+    }
+    for (const batch of address ? this.batches(files) : []) {
       const show = (bytes) => {
         bar.value = sent + bytes;
         words.textContent = fill(t.sending, { done: count, total: files.length });
       };
       show(0);
       try {
-        const answer = await this.post(batch, show, () => { words.textContent = t.working; });
+        const answer = await this.post(address, batch, show, () => { words.textContent = t.working; });
         total.added += answer.added;
-        total.duplicates += answer.duplicates;
+        total.duplicates += answer.duplicates ?? 0;
         total.refused += answer.refused_total;
         total.list.push(...answer.refused);
-        total.labels.push(...answer.labels_created);
+        total.labels.push(...(answer.labels_created ?? []));
       } catch (error) {
         problem = this.stopped ? t.stopped : fill(t.failed, { reason: error.message });
         break;
@@ -119,21 +128,35 @@ class Upload {
     this.busy = false;
     this.report(total, problem);
     const clean = !problem && !total.refused && !total.duplicates && !total.labels.length;
-    if (total.added) this.component.setTriggerValue("done", { added: total.added, clean });
+    if (total.added || made !== null) this.component.setTriggerValue("done", { added: total.added, clean, made });
   }
 
-  post(batch, progress, working) {
+  // What is to take the files, where there is none yet; its id.
+  async make() {
+    const { address, body } = this.component.data.made;
+    const headers = { "Content-Type": "application/json" };
+    let answer;
+    try {
+      answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(body) });
+    } catch {
+      throw new Error(this.component.data.text.no_connection);
+    }
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(said.detail ?? String(answer.status));
+    return said.id;
+  }
+
+  post(address, batch, progress, working) {
     const form = new FormData();
     for (const { file, name } of batch) form.append("files", file, name);
-    const query = new URLSearchParams({
-      label_from_folder: this.byLabel.checked,
-      create_labels: this.byLabel.checked && this.component.data.may_create_labels,
-      split_from_folder: this.bySplit.checked,
-    });
+    const query = new URLSearchParams();
+    for (const { box, sends } of this.options) {
+      if (box.checked) for (const name of sends) query.set(name, "true");
+    }
     return new Promise((ok, bad) => {
       const request = new XMLHttpRequest();
       this.request = request;
-      request.open("POST", `/api/theme/${this.component.data.theme}/images/upload/?${query}`);
+      request.open("POST", `${address}?${query}`);
       request.responseType = "json";
       request.upload.onprogress = (event) => progress(event.loaded);
       request.upload.onload = working;
@@ -167,6 +190,6 @@ class Upload {
 
 export default function (component) {
   const root = component.parentElement.querySelector(".root");
-  if (root.upload && root.upload.component.data.theme === component.data.theme) root.upload.component = component;
+  if (root.upload && root.upload.component.data.place === component.data.place) root.upload.component = component;
   else root.upload = new Upload(root, component);
 }

@@ -1,8 +1,10 @@
-"""Adding images: drop files, folders or archives; they go straight to /api, with progress and a list of refusals."""
+"""A place to drop files, folders or archives on; they go straight to /api, with progress and a list of refusals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core import auth, themes
 from core.i18n import gettext as _
@@ -12,29 +14,71 @@ _UPLOAD = component.load("upload")
 
 
 @dataclass(frozen=True)
+class Option:
+    """Something that a person may choose for the files."""
+
+    name: str
+    text: str
+    help: str
+    sends: tuple[str, ...]
+    """Names that the address gets as `name=true` where it is chosen."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What takes the files is made when the first come: by a POST of `body` to `address`, which answers with an id."""
+
+    address: str
+    body: Mapping[str, Any]
+    files: str
+    """Where the files then go, with `{id}`."""
+
+
+@dataclass(frozen=True)
 class Uploaded:
     added: int
     clean: bool
     """Nothing more is to be said than how many images came."""
+    made: int | None
+    """Id of what was made to take them."""
 
 
 def draw(theme: themes.Theme, user: auth.User) -> Uploaded | None:
-    """Draw the drop zone; what came in the run after an upload brought new images, else None."""
+    """For images of a theme; what came in the run after an upload brought new ones, else None."""
+    missing = ("create_labels",) if user.may(auth.TRAINER) else ()
+    return zone(
+        f"upload-{theme.id}",
+        f"/api/theme/{theme.id}/images/upload/",
+        options=[
+            Option(
+                "byLabel",
+                _("Folder names are labels"),
+                _("An image in “cat/001.jpg” gets the label “cat”; a label that is missing is added."),
+                ("label_from_folder", *missing),
+            ),
+            Option(
+                "bySplit",
+                _("Folders train, valid and test are splits"),
+                _("An image below a folder “test” is put into the test split."),
+                ("split_from_folder",),
+            ),
+        ],
+    )
+
+
+def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploaded | None:
+    """Draw the place to drop files on; they are posted to `to`. What came in the run after an upload, else None."""
     result = _UPLOAD(
-        key=f"upload-{theme.id}",
+        key=key,
         data={
-            "theme": theme.id,
-            "may_create_labels": user.may(auth.TRAINER),
+            "place": key,
+            "address": to if isinstance(to, str) else None,
+            "made": None if isinstance(to, str) else vars(to),
+            "options": [vars(option) for option in options],
             "text": {
                 "drop": _("Drop images, a folder, or a zip or tar of them here"),
                 "choose": _("Choose files"),
                 "folder": _("Choose a folder"),
-                "labels": _("Folder names are labels"),
-                "labels_help": _(
-                    "An image in “cat/001.jpg” gets the label “cat”; a label that is missing is added."
-                ),
-                "splits": _("Folders train, valid and test are splits"),
-                "splits_help": _("An image below a folder “test” is put into the test split."),
                 "sending": _("Sending: {done} of {total}"),
                 "working": _("Reading the images …"),
                 "done": _("{added} images added."),
