@@ -45,7 +45,7 @@ browser: setup  ## find or fetch the Chromium that the end-to-end tests drive
 	@$(PY) -m tests.browser
 
 bench: setup  ## print the figures of the README; each is also one command in benchmarks/
-	@for b in upload label_update ten_people manifest_import label_studio thumbs million grid ab_rules ab_results ab_gateway gateway app_idle events throughput frozen_features charts studio to_screen image_quality text_quality second_check registry passport; do $(PY) -m benchmarks.$$b $(if $(DATA),--data $(DATA)) || exit 1; done
+	@for b in upload label_update ten_people manifest_import label_studio thumbs million grid ab_rules ab_results ab_gateway gateway batch_predict app_idle events throughput frozen_features charts studio to_screen image_quality text_quality second_check registry passport; do $(PY) -m benchmarks.$$b $(if $(DATA),--data $(DATA)) || exit 1; done
 
 lock: setup  ## compile the pinned, hashed requirements from the .in files
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -13,7 +13,7 @@ from core import audit, auth, images_io, prediction_batches
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.gateway import tables
-from core.prediction_batches import Batch
+from core.prediction_batches import OPEN, Batch
 from core.prediction_files import PART
 from core.transfer.export_formats import safe
 from core.workbench import Workbench
@@ -78,7 +78,13 @@ def _answers(batch: Batch) -> str:
 
 
 def _nothing(batch: Batch) -> Conflict:
-    return Conflict("The batch “{name}” has no answers yet; wait for its end.", name=batch.name)
+    if batch.status == OPEN:
+        return Conflict("The batch “{name}” was not started yet; start it to get answers.", name=batch.name)
+    if batch.active:
+        return Conflict("The batch “{name}” has no answers yet; wait for its end.", name=batch.name)
+    return Conflict(
+        "The batch “{name}” ended before it had all its answers; let it go on to get them.", name=batch.name
+    )
 
 
 def _chunks(wb: Workbench, key: str, file_format: str, labels: tuple[str, ...]) -> Iterator[bytes]:

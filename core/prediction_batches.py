@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import audit, auth, registry, side_jobs
-from core.db.batch_tables import prediction_batches
+from core.db.batch_tables import prediction_batch_parts, prediction_batches
 from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, themes, users
 from core.errors import InvalidInput, NotAllowed, NotFound
@@ -159,6 +159,14 @@ def changeable(wb: Workbench, actor: auth.User, batch_id: int) -> Batch:
             who=batch.created_by,
         )
     return batch
+
+
+def parts(wb: Workbench, batch_id: int) -> list[str]:
+    """Keys of what came into the batch, each a file of core.prediction_files.GIVEN, in the order in which it came."""
+    column = prediction_batch_parts.c
+    query = sa.select(column.path).where(column.batch_id == batch_id).order_by(column.number)
+    with wb.db.read() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def lock(connection: sa.Connection, batch_id: int) -> Mapping[Any, Any]:

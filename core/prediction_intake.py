@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from core import auth, images_io, incoming, prediction_batches, themes
@@ -112,26 +113,37 @@ def add_files(
 
 
 def add_images(wb: Workbench, actor: auth.User, batch_id: int, theme_id: int, which: Filter) -> int:
-    """Add a theme's images that fit to a batch that was not started, oldest first; returns how many.
+    """Add a theme's images that fit and that the batch does not have, oldest first; returns how many.
 
     Their files stay the theme's. Raises NotFound, NotAllowed, Conflict where the batch was started, InvalidInput
-    where no image fits or there are more than a batch may have.
+    where no such image is left or there are more than a batch may have.
     """
     batch = prediction_batches.changeable(wb, actor, batch_id)
     theme = themes.get(wb, theme_id)
     column = train_data.c
     query = sa.select(column.file_name, column.image_path).where(*which.where(theme_id)).order_by(column.id)
     limit = wb.settings.predict_batch_images
+    known = _paths(wb, batch_id)
     with wb.db.read() as connection:
-        rows: list[Row] = [
-            (name, path, None) for name, path in connection.execute(query.limit(limit - batch.images + 1))
-        ]
-    if not rows:
+        fits = connection.execute(query.limit(limit + 1)).all()
+    rows: list[Row] = [(name, path, None) for name, path in fits if path not in known]
+    if not fits:
         raise InvalidInput("The theme “{name}” has no such images; choose others.", name=theme.name)
+    if not rows:
+        raise InvalidInput("All of these images are in the batch already; choose others, or start it.")
     if batch.images + len(rows) > limit:
         raise _too_many(theme.name, limit)
     _append(wb, batch_id, rows, 0)
     return len(rows)
+
+
+def _paths(wb: Workbench, batch_id: int) -> set[str]:
+    """Keys of the images that the batch has."""
+    found: set[str] = set()
+    for key in prediction_batches.parts(wb, batch_id):
+        with wb.files.open(key) as file:
+            found.update(path for path in pq.read_table(file, columns=["path"])["path"].to_pylist() if path)
+    return found
 
 
 def _append(wb: Workbench, batch_id: int, rows: list[Row], unnamed: int) -> None:

@@ -37,7 +37,7 @@ def start(wb: Workbench, actor: auth.User, batch_id: int) -> Batch:
     queue.ping(wb)
     spec: PredictSpec | None = None
     while spec is None:  # again where somebody adds images meanwhile
-        parts = _parts(wb, batch_id)
+        parts = prediction_batches.parts(wb, batch_id)
         spec = _sealed(wb, actor, batch, version, parts, _manifest(wb, batch_id, parts))
     # The job is accepted: should the broker go away in between, the run watch enqueues it later.
     with contextlib.suppress(VeritrainError):
@@ -87,13 +87,6 @@ def place(wb: Workbench, batch: Batch) -> int | None:
     """Place of the batch's job in the queue, 1 = next; None where it does not wait or the queue is away."""
     waits = batch.status in (Status.QUEUED, Status.LOST) and batch.rq_job_id is not None
     return queue.place(wb, batch.rq_job_id) if waits and batch.rq_job_id else None
-
-
-def _parts(wb: Workbench, batch_id: int) -> list[str]:
-    column = prediction_batch_parts.c
-    query = sa.select(column.path).where(column.batch_id == batch_id).order_by(column.number)
-    with wb.db.read() as connection:
-        return list(connection.execute(query).scalars())
 
 
 def _manifest(wb: Workbench, batch_id: int, parts: list[str]) -> str:

@@ -95,12 +95,16 @@ def test_images_of_a_theme_are_chosen_and_stay_the_themes(
     images.add(wb, trainer, theme.id, [(f"new/{n}.png", png(n)) for n in range(30, 33)])
     batch = prediction_batches.create(wb, trainer, version.id)
     assert prediction_intake.add_images(wb, trainer, batch.id, theme.id, Filter(state="unlabelled")) == 3
+    with pytest.raises(InvalidInput, match="in the batch already"):
+        prediction_intake.add_images(wb, trainer, batch.id, theme.id, Filter(state="unlabelled"))
+    images.add(wb, trainer, theme.id, [("new/33.png", png(33))])
+    assert prediction_intake.add_images(wb, trainer, batch.id, theme.id, Filter(state="unlabelled")) == 1
     with pytest.raises(InvalidInput, match="“Animals” has no such images"):
         prediction_intake.add_images(wb, trainer, batch.id, theme.id, Filter(split="none", state="labelled"))
     with pytest.raises(NotFound):
         prediction_intake.add_images(wb, trainer, batch.id, 999, Filter())
     rows = manifest(wb, prediction_jobs.start(wb, trainer, batch.id))
-    assert [row["file"] for row in rows] == ["new/30.png", "new/31.png", "new/32.png"]
+    assert [row["file"] for row in rows] == [f"new/{n}.png" for n in range(30, 34)]
     prediction_batches.delete(wb, trainer, batch.id)
     prediction_batches.tend(wb)
     assert all(wb.files.read(row["path"]) for row in rows)
@@ -144,7 +148,7 @@ def test_answers_are_downloaded_row_by_row_and_seen_by_picture(
     batch = prediction_batches.create(wb, viewer, version.id, "=cmd")
     items = [("=1+1.png", png(1, (400, 200))), ("no.txt", b"no"), ("2.png", png(2))]
     prediction_intake.add_files(wb, viewer, batch.id, items)
-    with pytest.raises(Conflict, match="no answers yet"):
+    with pytest.raises(Conflict, match="was not started yet"):
         prediction_answers.picture(wb, batch.id, 0)
     started = prediction_jobs.start(wb, viewer, batch.id)
     with pytest.raises(Conflict, match="no answers yet"):
@@ -186,6 +190,8 @@ def test_a_job_is_stopped_and_goes_on(wb: Workbench, version: registry.Version, 
     prediction_jobs.start(wb, viewer, batch.id)
     stopped = prediction_jobs.cancel(wb, viewer, batch.id)
     assert stopped.status == "cancelled" and stopped.run_id is not None
+    with pytest.raises(Conflict, match="let it go on"):
+        prediction_answers.download(wb, viewer, batch.id)
     assert queue.state(wb, f"run-{stopped.run_id}-1") is None
     again = prediction_jobs.resume(wb, viewer, batch.id)
     assert (again.status, again.attempt, again.run_id) == ("queued", 2, stopped.run_id)
