@@ -327,7 +327,7 @@ def _actions(wb: Workbench, me: auth.User, batch: Batch, chosen: bool, may: bool
 
 
 def _delete(wb: Workbench, me: auth.User, batch: Batch, text: str) -> None:
-    with st.popover(text, key=f"delete-{batch.id}", help=_("Asks once more before anything is deleted.")):
+    with st.popover(text, key=f"delete-{batch.id}"):  # a tooltip would cover what it asks
         st.markdown(
             _("**{name}** is deleted for good, with its files and answers. Images of a theme stay.").format(
                 name=frame.escape(batch.name)
