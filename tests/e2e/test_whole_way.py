@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import PASSWORD
 from tests.e2e.conftest import Product
+from tests.e2e.screens import settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -251,23 +253,25 @@ def test_result_shows_marks_and_where_the_model_comes_from(page: Page) -> None:
     mlflow.close()
 
 
+def measured(page: Page, product: Product) -> dict[int, dict[str, Any]]:
+    """What the training predicted of the test images, by image."""
+    result = rest(page, f"/theme/1/training/result/{RUN}/")["result"]
+    rows = pq.read_table(product.folder / "artifacts" / result["predictions"]).to_pylist()
+    return {row["image_id"]: row for row in rows if row["split"] == "test"}
+
+
 def test_deployed_model_answers_as_the_job_measured(page: Page, product: Product, tmp_path: Path) -> None:
     button(page, "deploy").click()
     page.wait_for_url(re.compile("/predict"))
     uploader = page.get_by_test_id("stFileUploader")
     expect(uploader).to_be_visible(timeout=SERVE_SECONDS * 1000)
-    result = rest(page, f"/theme/1/training/result/{RUN}/")["result"]
-    measured = {
-        row["image_id"]: row
-        for row in pq.read_table(product.folder / "artifacts" / result["predictions"]).to_pylist()
-        if row["split"] == "test"
-    }
+    told = measured(page, product)
     files = []
     for image in rest(page, "/theme/1/images/?split=test&limit=1000")["items"]:
         path = tmp_path / f"{image['id']}.png"
         path.write_bytes(page.request.get(image["full"]).body())
         files.append(path)
-    assert len(files) == len(measured) > 200
+    assert len(files) == len(told) > 200
     files.append(tmp_path / "note.png")
     files[-1].write_text("not an image", encoding="utf-8")
     uploader.locator("input").set_input_files(files)
@@ -278,10 +282,36 @@ def test_deployed_model_answers_as_the_job_measured(page: Page, product: Product
     text = Path(download.value.path()).read_text(encoding="utf-8-sig")
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(text))}
     assert rows["note.png"]["error"]
-    for image_id, row in measured.items():
+    for image_id, row in told.items():
         served = rows[f"{image_id}.png"]
         assert served["label"] == row["predicted"]
         assert float(served["confidence"]) == pytest.approx(row["confidence"], abs=1e-4)
+
+
+def test_many_images_are_predicted_in_the_background(page: Page, product: Product) -> None:
+    page.goto("/predict?theme=1&view=many")
+    page.get_by_text("Images of a theme", exact=True).click()
+    settled(page)
+    page.get_by_role("combobox", name="Images", exact=True).click()
+    page.get_by_role("option", name=re.compile("the split test")).click()
+    settled(page)
+    page.get_by_role("textbox", name="Name").fill("All that is tested")
+    page.get_by_role("textbox", name="Name").press("Tab")
+    settled(page)
+    button(page, "predict-theme").click()
+    expect(page.get_by_text("The least sure answers")).to_be_visible(timeout=120_000)
+    [batch] = rest(page, "/prediction-batches")["items"]
+    sent = page.request.get(f"/api/prediction-batches/{batch['id']}/answers?format=jsonl").text()
+    answers = [json.loads(line) for line in sent.splitlines()]
+    ids = {
+        image["file_name"]: image["id"]
+        for image in rest(page, "/theme/1/images/?split=test&limit=1000")["items"]
+    }
+    answered = {ids[answer["file"]]: answer["label"] for answer in answers}
+    assert answered == {image_id: row["predicted"] for image_id, row in measured(page, product).items()}
+    page.locator(f".st-key-delete-{batch['id']} button").first.click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_text("No batch yet.")).to_be_visible()
 
 
 def test_a_version_whose_files_were_exchanged_is_found_out(page: Page, product: Product) -> None:
