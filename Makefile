@@ -6,7 +6,7 @@ PY := .venv/bin/python
 SENTENCES := _ N_ gettext ngettext:1,2 InvalidInput NotFound NotSignedIn NotAllowed Conflict TooLarge TooMany Unavailable refuse_unknown:2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo setup test test-slow lint fix bench lock messages browser
+.PHONY: run demo setup test test-slow lint fix bench accuracy lock messages browser
 
 run: setup  ## start everything with embedded defaults and print one address
 	@exec $(PY) -m jobs.supervise
@@ -46,6 +46,9 @@ browser: setup  ## find or fetch the Chromium that the end-to-end tests drive
 
 bench: setup  ## print the figures of the README; each is also one command in benchmarks/
 	@for b in upload label_update ten_people manifest_import label_studio thumbs million grid ab_rules ab_results ab_gateway gateway batch_predict app_idle events throughput frozen_features charts studio to_screen image_quality text_quality second_check registry passport; do $(PY) -m benchmarks.$$b $(if $(DATA),--data $(DATA)) || exit 1; done
+
+accuracy: setup  ## what a training's speed costs in accuracy: minutes on a GPU, hours without one; DATA=cifar10-8k.tar.gz
+	$(PY) -m benchmarks.accuracy --data $(DATA)
 
 lock: setup  ## compile the pinned, hashed requirements from the .in files
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import tarfile
 import tempfile
 import time
 from dataclasses import replace
@@ -20,11 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.throughput import LABELS, make_up
+from benchmarks.pictures import LABELS, decoded, drawn, make_up, unpack
 from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
 from jobs.vision import hardware, models
-from jobs.vision.data import Rows, decode
 from jobs.vision.reporter import Outlet
 from jobs.vision.train import fit
 
@@ -48,30 +46,15 @@ def main() -> None:
         scratch = Path(temporary)
         folder = scratch / "data" / "train"
         if given.data:
-            with tarfile.open(given.data) as archive:
-                archive.extractall(scratch / "data", filter="data")
+            unpack(given.data, scratch / "data")
         else:
             make_up(folder, given.images + VALID)
-        files = sorted(folder.glob("*/*.jpg"))
-        names = sorted({path.parent.name for path in files})
-        order = np.random.default_rng(0).permutation(len(files))[: given.images + VALID]
-        targets = np.array([names.index(files[i].parent.name) for i in order])
-        rows = Rows(order, tuple(str(files[i].relative_to(folder)) for i in order), targets)
+        rows = drawn(folder, given.images + VALID)
         chosen = hardware.choose("auto", 1, scratch / "hardware.json")
         torch.set_num_threads(chosen.threads)
         inside = np.arange(len(rows)) < len(rows) - VALID
         pictures = [
-            decode(
-                FileStore(str(folder)),
-                part,
-                size=128,
-                preprocessing=auguments.preprocessing.model_dump(),
-                max_pixels=10**6,
-                threads=chosen.threads,
-                scratch=scratch / "pixels",
-                advanced=lambda count: None,
-                unreadable=lambda image, reason: None,
-            )
+            decoded(folder, part, 128, auguments, chosen.threads, scratch / "pixels")
             for part in (rows.keep(inside), rows.keep(~inside))
         ]
         network = models.build(params, auguments, LABELS, FileStore(str(folder)))

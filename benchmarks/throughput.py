@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -21,18 +20,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
-from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+from benchmarks.pictures import LABELS, decoded, drawn, make_up, unpack
 from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
 from jobs.vision import architectures, hardware, models
-from jobs.vision.data import Rows, decode
 from jobs.vision.reporter import Outlet
 from jobs.vision.train import fit
 
-BATCH, EPOCHS, LABELS, WORKERS, SCALE = 64, 2, 10, 2, (0.8, 1.0)
+BATCH, EPOCHS, SCALE = 64, 2, (0.8, 1.0)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PARAMS = "training: {{epochs: {epochs}, batch_size: {batch}}}\ndata: {{image_size: {size}}}"
 OVER_PEERS = 1.2
 AUGUMENTS = """
@@ -41,6 +40,12 @@ augmentation:
   rotation: {enabled: false}
   color_jitter: {enabled: false}
 """
+
+
+def _wait() -> None:
+    """Until the device has computed all it was given."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
 
 
 def plain(folder: Path, size: int) -> float:
@@ -54,15 +59,16 @@ def plain(folder: Path, size: int) -> float:
         ]
     )
     data = torchvision.datasets.ImageFolder(str(folder), transform=change)
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=WORKERS)
-    network = architectures.get("resnet18").build(LABELS, size)
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=hardware.cores())
+    network = architectures.get("resnet18").build(LABELS, size).to(DEVICE)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
     network.train()
     start = time.perf_counter()
     for x, y in loader:
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(x), y).backward()
+        torch.nn.functional.cross_entropy(network(x.to(DEVICE)), y.to(DEVICE)).backward()
         optimizer.step()
+    _wait()
     return time.perf_counter() - start
 
 
@@ -81,17 +87,18 @@ def with_timm(folder: Path, size: int) -> float:
         scale=SCALE,
         hflip=0.5,
         color_jitter=0.0,
-        num_workers=WORKERS,
-        device=torch.device("cpu"),
+        num_workers=hardware.cores(),
+        device=torch.device(DEVICE),
     )
-    network = create_model("resnet18", num_classes=LABELS)
+    network = create_model("resnet18", num_classes=LABELS).to(DEVICE)
     optimizer = create_optimizer_v2(network, opt="adamw", lr=0.001)
     network.train()
     start = time.perf_counter()
     for x, y in loader:
-        torch.nn.functional.cross_entropy(network(x), y).backward()
+        torch.nn.functional.cross_entropy(network(x.to(DEVICE)), y.to(DEVICE)).backward()
         optimizer.step()
         optimizer.zero_grad()
+    _wait()
     return time.perf_counter() - start
 
 
@@ -106,8 +113,8 @@ def with_fastai(folder: Path, size: int) -> float:
         item_tfms=fastai.RandomResizedCrop(size, min_scale=SCALE[0]),
         batch_tfms=[fastai.Flip(), fastai.Normalize.from_stats(*fastai.imagenet_stats)],
         bs=BATCH,
-        num_workers=WORKERS,
-        device=torch.device("cpu"),
+        num_workers=hardware.cores(),
+        device=torch.device(DEVICE),
     )
     network = architectures.get("resnet18").build(LABELS, size)
     learner = fastai.Learner(loaders, network, loss_func=fastai.CrossEntropyLossFlat())
@@ -123,27 +130,10 @@ def ours(folder: Path, size: int, images: int, scratch: Path) -> tuple[float, fl
     auguments = parse_yaml(AUGUMENTS, Auguments)
     chosen = hardware.choose("auto", 1, scratch / "hardware.json")
     torch.set_num_threads(chosen.threads)
-    files = sorted(folder.glob("*/*.jpg"))
-    names = sorted({path.parent.name for path in files})
-    order = np.random.default_rng(0).permutation(len(files))[: images + BATCH]
-    rows = Rows(
-        order,
-        tuple(str(files[i].relative_to(folder)) for i in order),
-        np.array([names.index(files[i].parent.name) for i in order]),
-    )
+    rows = drawn(folder, images + BATCH)
     start = time.perf_counter()
     pictures = [
-        decode(
-            FileStore(str(folder)),
-            part,
-            size=size,
-            preprocessing=auguments.preprocessing.model_dump(),
-            max_pixels=10**6,
-            threads=chosen.threads,
-            scratch=scratch / "pixels",
-            advanced=lambda count: None,
-            unreadable=lambda image, reason: None,
-        )
+        decoded(folder, part, size, auguments, chosen.threads, scratch / "pixels")
         for part in (rows.keep(np.arange(len(rows)) < images), rows.keep(np.arange(len(rows)) >= images))
     ]
     decoding = time.perf_counter() - start
@@ -163,16 +153,6 @@ def a_part(folder: Path, images: int, part: Path) -> Path:
     return part
 
 
-def make_up(folder: Path, images: int) -> None:
-    """Random 32 × 32 JPEG files in a folder for each label."""
-    random = np.random.default_rng(0)
-    for index in range(images):
-        path = folder / f"label-{index % LABELS}" / f"{index:05d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((32, 32)).save(path, "JPEG")
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument(
@@ -187,8 +167,7 @@ def main() -> None:
         folder = scratch / "data" / "train"
         images = given.images // BATCH * BATCH
         if given.data:
-            with tarfile.open(given.data) as archive:
-                archive.extractall(scratch / "data", filter="data")
+            unpack(given.data, scratch / "data")
         else:
             make_up(folder, images + BATCH)
         part = a_part(folder, images, scratch / "part")

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from core.errors import InvalidInput
 from core.files import FileStore
 from core.spec import RunSpec
 from jobs.vision import steps
+from jobs.vision.hardware import sent
 from jobs.vision.imaging import Unreadable, open_image, prepare
 from jobs.vision.kept import Kept
 from jobs.vision.transforms import generator
 
 MEMORY_SHARE = 0.25
 """Share of the free memory the decoded images may take; above it they lie in a file beside the run."""
+GPU_SHARE = 0.1
+"""Share of a GPU's free memory that decoded images may take there."""
 BAD_SHARE = 0.10
 """Above this share of unreadable images something is wrong with the store, not with single files."""
 ORDER = 2**31
@@ -88,11 +91,18 @@ class Pictures:
         return len(self.rows)
 
     def batch(self, places: np.ndarray) -> Batch:
+        """The images on the device of `pixels`, the rest in memory."""
         return (
-            self.pixels[torch.from_numpy(places)],
+            self.pixels.index_select(0, sent(torch.from_numpy(places), self.pixels.device)),
             torch.from_numpy(self.rows.targets[places]),
             torch.from_numpy(self.rows.ids[places]),
         )
+
+    def near(self, device: torch.device) -> Pictures:
+        """Themselves on a GPU that has room for them, so that no batch travels; else as they are."""
+        if device.type != "cuda" or self.pixels.nbytes > torch.cuda.mem_get_info(device)[0] * GPU_SHARE:
+            return self
+        return replace(self, pixels=self.pixels.to(device))
 
 
 def decode(

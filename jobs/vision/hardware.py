@@ -91,3 +91,10 @@ def versions() -> dict[str, str]:
 def name(hardware: Hardware) -> str:
     """The device as people call it."""
     return torch.cuda.get_device_name() if hardware.device == "cuda" else "the processor"
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """On the device. A GPU is not waited for, as it would be until it had computed all it was given before."""
+    if device.type != "cuda" or tensor.device == device:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -86,10 +86,15 @@ def prepare(
     return pixels
 
 
+def scale(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation, (1, 3, 1, 1) each, where the images are."""
+    mean = images.new_tensor(preprocessing["normalize_mean"]).view(1, 3, 1, 1)
+    return mean, images.new_tensor(preprocessing["normalize_std"]).view(1, 3, 1, 1)
+
+
 def normalize(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.Tensor:
     """(n, 3, h, w) of 0 to 1 as the network wants it."""
-    mean = images.new_tensor(preprocessing["normalize_mean"]).view(1, 3, 1, 1)
-    std = images.new_tensor(preprocessing["normalize_std"]).view(1, 3, 1, 1)
+    mean, std = scale(images, preprocessing)
     return (images - mean) / std
 
 

@@ -16,6 +16,7 @@ from core.params import Auguments, Params
 from jobs.runtime import is_out_of_memory
 from jobs.vision import features, loss, optimisers
 from jobs.vision.data import Batch
+from jobs.vision.hardware import sent
 from jobs.vision.imaging import answers, normalize
 from jobs.vision.mixing import Mixer
 from jobs.vision.team import ALONE, Team
@@ -98,16 +99,21 @@ class Module(pl.LightningModule):
         position, self.position = self.position, 0
         return position
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The ids stay: they are asked for here, and a GPU answers only once it has computed all it was given."""
+        images, targets, ids = batch
+        return sent(images, device), sent(targets, device), ids
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, ...]:
         images, targets, ids = batch
         if self._featured:
-            return (images, targets) if self.trainer.training else (images, targets, ids)
+            return (images, targets) if self.trainer.training else (images, targets, ids.to(images.device))
         if self.trainer.training:
-            floats = self._augment(images, ids.cpu().numpy(), self.current_epoch)
+            floats = self._augment(images, ids.numpy(), self.current_epoch)
             floats, targets = self._mix(floats, targets, self.global_step)
             return floats.contiguous(memory_format=torch.channels_last), targets
         floats = normalize(images.float().div_(255.0), self._preprocessing)
-        return floats.contiguous(memory_format=torch.channels_last), targets, ids
+        return floats.contiguous(memory_format=torch.channels_last), targets, ids.to(images.device)
 
     def training_step(
         self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int

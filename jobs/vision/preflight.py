@@ -229,6 +229,8 @@ def _try(
     ends = [time.monotonic()]
 
     def wanted() -> None:
+        if chosen.device == "cuda":
+            torch.cuda.synchronize()  # or only the giving of orders would be timed
         ends.append(time.monotonic())
         _heed(job)
 

@@ -21,6 +21,8 @@ from jobs.vision.module import Judged, Module
 from jobs.vision.team import Team
 
 PROGRESS_SECONDS = 0.5
+TELL_SECONDS = 0.25
+"""Measurements are fetched from a GPU this often: each fetch waits until it has computed all it was given."""
 METRIC_POINTS = 1000
 """Steps between two training metrics are chosen so that a run has about this many at most."""
 SAVE_SECONDS = 300.0
@@ -58,6 +60,17 @@ class Outlet:
         )
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What a stretch of steps found, still where it was computed."""
+
+    step: int
+    loss: torch.Tensor
+    right: torch.Tensor
+    seen: int
+    rate: float
+
+
 class Reporter(pl.Callback):
     """Tells the outlet what happens and counts time, over all attempts."""
 
@@ -78,6 +91,9 @@ class Reporter(pl.Callback):
         self._losses: list[torch.Tensor] = []
         self._right: list[torch.Tensor] = []
         self._seen = 0
+        self._untold: list[_Measured] = []
+        self._told = 0.0
+        self._patience = 0.0
         self._parts = 1
         self._mark = self._epoch_start = self._said = self._saved = time.monotonic()
         self._first_step = 0
@@ -105,6 +121,9 @@ class Reporter(pl.Callback):
         self._mark = self._started = time.monotonic()
         self._first_step = trainer.global_step
         self._parts = pl_module.parts
+        # A team must fetch at the same steps.
+        on_gpu = pl_module.device.type == "cuda"
+        self._patience = TELL_SECONDS if on_gpu and self._team.size == 1 else 0.0
         self._losses = [loss.to(pl_module.device) for loss in self._losses]
         self._right = [right.to(pl_module.device) for right in self._right]
         early = trainer.early_stopping_callback
@@ -130,6 +149,9 @@ class Reporter(pl.Callback):
         if step % self._stride == 0 or last:
             self._measure(trainer, step)
         now = time.monotonic()
+        if last or now - self._told >= self._patience:
+            self._tell(trainer.current_epoch + 1)
+            self._told = now
         if last:
             self.training_seconds += now - self._epoch_start
         if now - self._said >= PROGRESS_SECONDS or last:
@@ -142,21 +164,27 @@ class Reporter(pl.Callback):
         self._heed(trainer, pl_module, batch_idx)
 
     def _measure(self, trainer: pl.Trainer, step: int) -> None:
-        mean = self._team.mean(float(torch.stack(self._losses).mean()))
-        if not np.isfinite(mean):
-            raise Diverged(
-                "The loss became infinite in epoch {epoch}; lower the learning rate, "
-                "or set the precision to fp32.",
-                epoch=trainer.current_epoch + 1,
-            )
-        right = self._team.mean(float(torch.stack(self._right).sum()) / self._seen)
-        values = {
-            "train_loss": mean,
-            "train_accuracy": right,
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-        }
-        self._outlet.metric(step, step / self._batches, values)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        loss, right = torch.stack(self._losses).mean(), torch.stack(self._right).sum()
+        self._untold.append(_Measured(step, loss, right, self._seen, rate))
         self._losses, self._right, self._seen = [], [], 0
+
+    def _tell(self, epoch: int) -> None:
+        for found in self._untold:
+            mean = self._team.mean(float(found.loss))
+            if not np.isfinite(mean):
+                raise Diverged(
+                    "The loss became infinite in epoch {epoch}; lower the learning rate, "
+                    "or set the precision to fp32.",
+                    epoch=epoch,
+                )
+            values = {
+                "train_loss": mean,
+                "train_accuracy": self._team.mean(float(found.right) / found.seen),
+                "learning_rate": found.rate,
+            }
+            self._outlet.metric(found.step, found.step / self._batches, values)
+        self._untold = []
 
     def _heed(self, trainer: pl.Trainer, pl_module: Module, batch_idx: int) -> None:
         """Do what a person asked for. Raises Paused, Cancelled and Stopped, once a checkpoint is on disk."""
@@ -176,6 +204,7 @@ class Reporter(pl.Callback):
             raise Stopped
 
     def _save(self, trainer: pl.Trainer, pl_module: Module, position: int) -> None:
+        self._tell(trainer.current_epoch + 1)
         now = time.monotonic()
         self.seconds += now - self._mark
         self.training_seconds += now - self._epoch_start

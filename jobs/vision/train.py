@@ -106,6 +106,8 @@ def fit(
         train, valid = (
             features.seen(network, params, auguments, part, hardware, EVAL_BATCH) for part in (train, valid)
         )
+    device = torch.device(hardware.device, team.rank) if hardware.device == "cuda" else torch.device("cpu")
+    train, valid = train.near(device), valid.near(device)
     batches = TrainBatches(
         train,
         chosen.batch_size,
@@ -134,7 +136,7 @@ def fit(
         use_distributed_sampler=False,  # the batches are shared out already
         precision="bf16-mixed" if hardware.precision == "bf16" else "32-true",
         deterministic="warn" if hardware.device == "cpu" else False,
-        benchmark=hardware.device == "cuda",
+        benchmark=False,  # trying all ways to compute takes seconds for each shape, and gains nothing that shows
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional as V
 
 from core.params import Auguments
 from core.params.auguments import Flip
-from jobs.vision.imaging import normalize, patch_starts
+from jobs.vision.hardware import sent
+from jobs.vision.imaging import patch_starts, scale
 
 DRAWS = 24
 """Random numbers drawn for each image and epoch; each change has its own."""
@@ -37,6 +38,7 @@ class Augmenter:
         self._do = auguments.augmentation
         self._preprocessing = auguments.preprocessing.model_dump()
         self._seed = seed
+        self._scale: tuple[torch.Tensor, torch.Tensor] | None = None
         self._trivial = v2.TrivialAugmentWide(num_magnitude_bins=self._do.trivial_augment.strength)
         self._rand = v2.RandAugment(
             num_ops=self._do.rand_augment.changes, magnitude=self._do.rand_augment.strength
@@ -45,7 +47,7 @@ class Augmenter:
     def __call__(self, images: torch.Tensor, ids: np.ndarray, epoch: int) -> torch.Tensor:
         """`ids` are the images' lasting numbers (n,). The result lies on the device of `images`."""
         numbers = np.stack([generator(self._seed, epoch, int(i)).random(DRAWS, np.float32) for i in ids])
-        draws = torch.from_numpy(numbers).to(images.device)
+        draws = sent(torch.from_numpy(numbers), images.device)
         if self._do.trivial_augment.enabled:
             images = self._seeded(self._trivial, images, numbers[:, 0])
         if self._do.rand_augment.enabled:
@@ -55,8 +57,15 @@ class Augmenter:
         out = self._blurred(out, numbers)
         out = self._moved(out, draws)
         out = self._patch(self._noisy(out, numbers), numbers)
-        out = normalize(out, self._preprocessing)
+        out = self._normalized(out)
         return self._erased(out, numbers)
+
+    def _normalized(self, x: torch.Tensor) -> torch.Tensor:
+        """As `imaging.normalize`, whose numbers would be sent to the device for each batch."""
+        if self._scale is None or self._scale[0].device != x.device:
+            self._scale = scale(x, self._preprocessing)
+        mean, std = self._scale
+        return (x - mean) / std
 
     @staticmethod
     def _seeded(change: torch.nn.Module, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:

@@ -314,6 +314,24 @@ def test_many_images_are_predicted_in_the_background(page: Page, product: Produc
     expect(page.get_by_text("No batch yet.")).to_be_visible()
 
 
+def test_a_model_gets_a_second_server_and_gives_it_back(page: Page) -> None:
+    page.goto("/models?theme=1")
+    [deployment] = rest(page, "/deployments?theme=1")
+    servers = page.locator(f".st-key-servers-{deployment['id']}")
+    number = page.get_by_role("spinbutton", name="Servers")
+    for wanted, told in ((2, "2 servers"), (1, "1 server")):
+        servers.get_by_role("button").click()
+        number.fill(str(wanted))
+        number.press("Enter")
+        expect(servers).to_contain_text(told)
+        page.keyboard.press("Escape")
+        if wanted == 2:
+            waiting = page.get_by_text("1 of 2 servers answer; the others start.")
+            expect(waiting).to_be_visible(timeout=30_000)
+            expect(waiting).to_have_count(0, timeout=SERVE_SECONDS * 1000)
+    assert [each["replicas"] for each in rest(page, "/deployments?theme=1")] == [1]
+
+
 def test_a_version_whose_files_were_exchanged_is_found_out(page: Page, product: Product) -> None:
     page.goto("/models?theme=1")
     [version] = rest(page, "/models?theme=1")

@@ -35,7 +35,7 @@ def little_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_run_pauses_goes_on_and_its_version_answers_on_the_processor(
-    vision_settings: Settings, precision: str
+    vision_settings: Settings, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobs.vision.pyfunc_model import Classifier
     from jobs.vision.run import main
@@ -43,6 +43,7 @@ def test_a_run_pauses_goes_on_and_its_version_answers_on_the_processor(
     number = {"bf16": 901, "fp32": 902}[precision]
     text = TINY.replace("batch_size: 8", f"batch_size: 8, precision: {precision}, ema_decay: 0.5")
     spec = make_spec(vision_settings, number, text)
+    monkeypatch.setattr("jobs.vision.reporter.TELL_SECONDS", 0.0)
     # Two steps of an epoch are not told of yet when it stops: their losses come back from the file.
     with Pausing(spec, 1, vision_settings, at=7) as job:
         main(job, spec)
