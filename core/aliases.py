@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 import httpx
 
@@ -31,6 +32,8 @@ class Aliases:
     def __init__(self, wb: Workbench) -> None:
         self.wb = wb
         self._told: dict[str, tuple[float, dict[str, int]]] = {}
+        self._wanted: dict[str, dict[str, int]] = {}
+        self._mark: tuple[Any, ...] = ()
         self._not_before = 0.0
 
     def turn(self) -> None:
@@ -38,9 +41,11 @@ class Aliases:
         now = time.monotonic()
         if now < self._not_before:
             return
+        if (mark := ledger.aliases_mark(self.wb)) != self._mark:
+            self._wanted, self._mark = ledger.aliases(self.wb), mark
         due = {
             name: wanted
-            for name, wanted in ledger.aliases(self.wb).items()
+            for name, wanted in self._wanted.items()
             if name not in self._told
             or self._told[name][1] != wanted
             or now - self._told[name][0] > AGAIN_SECONDS

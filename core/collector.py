@@ -12,8 +12,7 @@ import logging
 import math
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -25,6 +24,7 @@ from core import events, ledger, prediction_batches, registry, runs, serving, su
 from core.ab import trials
 from core.alerts import alerts
 from core.aliases import Aliases
+from core.chores import Chore, Chores
 from core.datasets import check_jobs as text_checks
 from core.datasets import split_jobs as text_splits
 from core.db.engine import DATABASE_AWAY, bulk_insert, next_ids
@@ -71,18 +71,33 @@ class Collector:
         self._leading = False
         self._watch = RunWatch(wb, self.take_in)
         self._last_id = "0"
-        self._watched = 0.0
         self._behind: set[int] = set()
-        self._aliases = Aliases(wb)
-        self._asides: dict[str, threading.Thread] = {}
-        self._guarded = 0.0
-        self._alerted = 0.0
+        self.chores = Chores(
+            [
+                Chore("runs", self._look_after_runs, WATCH_SECONDS),
+                Chore("deployments", lambda: serving.sync(wb), WATCH_SECONDS),
+                Chore("suggestions", lambda: suggestion_jobs.tend(wb), WATCH_SECONDS),
+                Chore("checks", lambda: check_jobs.tend(wb), WATCH_SECONDS),
+                # Counts all findings anew.
+                Chore("text checks", lambda: text_checks.tend(wb), WATCH_SECONDS, aside=True),
+                Chore("text splits", lambda: text_splits.tend(wb), WATCH_SECONDS),
+                # Asks for the values of the next trial.
+                Chore("tunings", self._conduct, WATCH_SECONDS, aside=True),
+                # Deletes many files.
+                Chore("batches", lambda: prediction_batches.tend(wb), WATCH_SECONDS, aside=True),
+                Chore("ledger's head", lambda: ledger.keep_head(wb), WATCH_SECONDS, aside=True),
+                Chore("aliases", Aliases(wb).turn, WATCH_SECONDS, aside=True),
+                Chore("notices", lambda: delivery.turn(wb), WATCH_SECONDS, aside=True),
+                Chore("alerts", lambda: alerts.turn(wb), ALERT_SECONDS, aside=True),
+                Chore("guardrails", self._watch_tests, GUARD_SECONDS, aside=True),
+                Chore("thinning", self._thin, GUARD_SECONDS, aside=True),
+            ]
+        )
 
     def stop(self) -> None:
         self._over.set()
         self.thread.join(timeout=10)
-        for thread in self._asides.values():
-            thread.join(timeout=10)
+        self.chores.join(10)
 
     # --- the loop -------------------------------------------------------------
 
@@ -105,7 +120,7 @@ class Collector:
             pass
 
     def turn(self) -> None:
-        """One round: keep the lease, write what came, look after runs when it is time."""
+        """One round: keep the lease, write what came, do a little of what is due."""
         if not self._lease():
             self._over.wait(1)
             return
@@ -113,41 +128,12 @@ class Collector:
         if entries:
             self.store([event for _, event in entries if event is not None])
             self._trim(entries[-1][0])
-        if time.monotonic() - self._watched >= WATCH_SECONDS:
-            self._watched = time.monotonic()
-            for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
-                self.take_in(row)
-            self._watch.turn()
-            suggestion_jobs.tend(self.wb)
-            check_jobs.tend(self.wb)
-            self._aside("text checks", lambda: text_checks.tend(self.wb))  # counts all findings anew
-            text_splits.tend(self.wb)
-            self._aside("tunings", self._conduct)  # asks for the values of the next trial
-            serving.sync(self.wb)
-            self._aside("ledger's head", lambda: ledger.keep_head(self.wb))
-            self._aside("aliases", self._aliases.turn)
-            self._aside("batches", lambda: prediction_batches.tend(self.wb))  # deletes many files
-            self._aside("notices", lambda: delivery.turn(self.wb))
-        if time.monotonic() - self._alerted >= ALERT_SECONDS:
-            self._alerted = time.monotonic()
-            self._aside("alerts", lambda: alerts.turn(self.wb))
-        if time.monotonic() - self._guarded >= GUARD_SECONDS:
-            self._guarded = time.monotonic()
-            self._aside("guardrails", self._watch_tests)
-            self._aside("thinning", self._thin)
+        self.chores.turn()
 
-    def _aside(self, name: str, work: Callable[[], object]) -> None:
-        """Do what may take seconds beside the collecting, never twice at once."""
-
-        def logged() -> None:
-            try:
-                work()
-            except Exception:
-                log.exception(name)
-
-        if name not in self._asides or not self._asides[name].is_alive():
-            self._asides[name] = threading.Thread(target=logged, name=f"collector-{name}", daemon=True)
-            self._asides[name].start()
+    def _look_after_runs(self) -> None:
+        for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
+            self.take_in(row)
+        self._watch.turn()
 
     def _conduct(self) -> None:
         """Keep tunings going."""

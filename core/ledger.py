@@ -287,6 +287,20 @@ def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
     return found
 
 
+def aliases_mark(wb: Workbench) -> tuple[Any, ...]:
+    """Changes whenever `aliases` may, which reads the whole ledger."""
+    running = sa.select(ab_experiments.c.id).where(ab_experiments.c.status == "running").order_by("id")
+    with wb.db.read() as connection:
+        known = connection.execute(
+            sa.select(
+                sa.select(sa.func.max(table.c.id)).scalar_subquery(),
+                sa.select(sa.func.max(model_registry.c.id)).scalar_subquery(),
+                sa.select(sa.func.count()).select_from(model_registry).scalar_subquery(),
+            )
+        ).one()
+        return (*known, *connection.execute(running).scalars())
+
+
 def _newest_in_staging(connection: sa.Connection) -> dict[str, int]:
     """{name of the model: MLflow's number of its newest version in staging}."""
     query = (

@@ -93,7 +93,7 @@ def test_one_run_that_cannot_be_written_does_not_hold_up_the_others(
     assert steps(wb, good.id) == [1]
     assert registry.of_run(wb, bad.id) is None
     wb.files.write(bad.spec.snapshot.path, manifest)
-    monkeypatch.setattr(collector, "_watched", 0.0)
+    monkeypatch.setattr(collector.chores.all[0], "due", 0.0)
     collector.turn()
     assert registry.of_run(wb, bad.id) is not None
 
