@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -11,14 +12,18 @@ import sqlalchemy as sa
 
 from core import auth, gate, ledger, registry, serving, stages
 from core.db.tables import models, themes
-from core.errors import Conflict, NotFound, Unavailable
+from core.errors import Conflict, NotFound, Unavailable, VeritrainError
 from core.ledger import Entry
 from core.registry import Version
 from core.serving import Deployment, Prediction
 from core.workbench import Workbench
 
+log = logging.getLogger(__name__)
+
 SETTLED_SECONDS = 1.0
 """After a decision of this process nothing is remembered for so long; by then it is committed."""
+_renewing = threading.Lock()
+"""Held while a thread looks although nobody waits for it."""
 _looking = threading.Lock()
 """When what was remembered is too old, one of those who ask looks and the others wait for it."""
 
@@ -57,10 +62,29 @@ def answering(wb: Workbench, model_name: str) -> Deployment:
 
 
 def at_hand(wb: Workbench, model_name: str) -> Deployment | None:
-    """The same as far as it is remembered, without asking the database."""
+    """The same as far as it is remembered, without asking the database.
+
+    What is half too old is looked for anew meanwhile, so that of many who ask none has to wait for it.
+    """
     at, found = serving.memory(wb).get(model_name, (0.0, None))
-    fresh = time.monotonic() - at <= serving.RECENT_SECONDS and at > ledger.decided() + SETTLED_SECONDS
-    return found if fresh else None
+    age = time.monotonic() - at
+    if age > serving.RECENT_SECONDS or at <= ledger.decided() + SETTLED_SECONDS:
+        return None
+    if age > serving.RECENT_SECONDS / 2 and _renewing.acquire(blocking=False):
+        threading.Thread(target=_renew, args=(wb, model_name), name="production", daemon=True).start()
+    return found
+
+
+def _renew(wb: Workbench, model_name: str) -> None:
+    try:
+        memory, began = serving.memory(wb), time.monotonic()
+        memory[model_name] = (began, _look(wb, model_name))
+    except VeritrainError:
+        pass  # whoever asks once that is too old looks, and is told
+    except Exception:
+        log.exception("production")
+    finally:
+        _renewing.release()
 
 
 def _look(wb: Workbench, model_name: str) -> Deployment:

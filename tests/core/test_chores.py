@@ -17,12 +17,12 @@ def test_none_is_forgotten_and_a_turn_does_only_a_little() -> None:
     assert sorted(done) == list(range(7)), "each once in a minute"
 
 
-def test_the_one_that_waited_longest_comes_first() -> None:
+def test_none_is_done_at_the_cost_of_another() -> None:
     done: list[str] = []
     chores = Chores([Chore(name, lambda name=name: done.append(name), 0.0) for name in "abc"])  # type: ignore[misc]
-    for _ in range(3):
+    for _ in range(6):
         chores.turn()
-    assert done == ["a", "b", "c", "a", "b", "c"]
+    assert min(map(done.count, "abc")) >= 3, "though all are due in every turn"
 
 
 def test_one_that_fails_holds_up_no_other() -> None:
