@@ -61,11 +61,11 @@ class Augmenter:
         return self._erased(out, numbers)
 
     def _normalized(self, x: torch.Tensor) -> torch.Tensor:
-        """As `imaging.normalize`, whose numbers would be sent to the device for each batch."""
+        """As `imaging.normalize`, in place; there the numbers would be sent to the device for each batch."""
         if self._scale is None or self._scale[0].device != x.device:
             self._scale = scale(x, self._preprocessing)
         mean, std = self._scale
-        return (x - mean) / std
+        return x.sub_(mean).div_(std)
 
     @staticmethod
     def _seeded(change: torch.nn.Module, images: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
