@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import redis
@@ -20,6 +21,7 @@ import api.requests
 from api.security import Security
 from core import auth, metrics
 from core.gateway.observed import Observed, Told
+from core.processes import wait_until
 from core.workbench import Workbench, set_current
 from tests.app import App
 from tests.conftest import ROOT
@@ -127,7 +129,12 @@ def test_logs_are_one_object_a_line_and_carry_the_request_id(app: App) -> None:
     app.admin.post(
         "/api/theme/create", json={"name": "Logged", "labels": ["a", "b"]}, headers={"X-Request-ID": "log-1"}
     )
-    lines = [json.loads(line) for line in (app.folder / "log").read_text().splitlines()]
-    [found] = [line for line in lines if line.get("request_id") == "log-1" and line["event"] == "request"]
+
+    def written() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in (app.folder / "log").read_text().splitlines()]
+        return [line for line in lines if line.get("request_id") == "log-1" and line["event"] == "request"]
+
+    assert wait_until(lambda: bool(written()), 10), "the line comes after the answer"
+    [found] = written()
     assert (found["method"], found["route"], found["status"]) == ("POST", "/api/theme/create", 201)
     assert found["level"] == "info" and found["time"].endswith("Z")

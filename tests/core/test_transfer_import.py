@@ -17,6 +17,7 @@ from pictures import png, tarred, zipped
 from core import auth, images, themes, transfer
 from core.db.tables import imports, train_data
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from core.processes import wait_until
 from core.transfer import Import, Options
 from core.workbench import Workbench
 
@@ -409,6 +410,7 @@ def test_an_import_whose_process_was_killed_can_be_resumed(
         transfer.get(wb, 1)
     folder = wb.settings.data_dir / "imports"
     done = imported(wb, trainer, theme, put(tmp_path, "a.zip", zipped({"cat/1.png": png(1)})))
+    assert wait_until(lambda: not (folder / str(done.id)).exists(), 10), "the copy goes once it is done"
     # What a kill after the first batch leaves: the row still says running, the copy is there.
     put(folder / str(done.id), "source", zipped({"cat/1.png": png(1), "dog/2.png": png(2)}))
     with wb.db.engine.begin() as connection:

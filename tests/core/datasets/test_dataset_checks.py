@@ -279,7 +279,12 @@ def test_a_result_that_takes_long_to_apply_keeps_the_collector_from_nothing(
         free.wait()
 
     collector = Collector(wb)
-    threads = [threading.Thread(target=wb.db.write, args=(hold,)), threading.Thread(target=collector.turn)]
+
+    def begin_all() -> None:
+        for _ in collector.chores.all:
+            collector.turn()
+
+    threads = [threading.Thread(target=wb.db.write, args=(hold,)), threading.Thread(target=begin_all)]
     try:
         threads[0].start()
         held.wait()
