@@ -17,15 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
-from torch.utils.data import DataLoader
-from torchvision import transforms
 
 from benchmarks.pictures import LABELS, decoded, drawn, unpack
-from benchmarks.throughput import AUGUMENTS, BATCH, SCALE
+from benchmarks.throughput import AUGUMENTS, BATCH, DEVICE, batches
 from core.files import FileStore
 from core.params import Auguments, Params, parse_yaml
 from jobs.vision import architectures, hardware, models
+from jobs.vision.data import Pictures
 from jobs.vision.reporter import Outlet
 from jobs.vision.train import fit
 
@@ -33,67 +31,44 @@ PARAMS = (
     "training: {{epochs: {epochs}, batch_size: {batch}, seed: {seed}}}\n"
     "data: {{image_size: {size}}}\nearly_stopping: {{enabled: false}}"
 )
+CHANGES = parse_yaml(AUGUMENTS, Auguments)
 POINTS = 1.0
 """Of a hundred, that ours may be below the plain loop."""
 
 
-def plain(folder: Path, params: Params, device: str, workers: int) -> float:
+def plain(folder: Path, params: Params) -> float:
     """Share of test/ that the plain loop's network gets right."""
     size, chosen = params.data.image_size, params.training
     torch.manual_seed(chosen.seed)
-    scaled = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    cut = [transforms.RandomResizedCrop(size, scale=SCALE), transforms.RandomHorizontalFlip()]
-    changes = {"train": cut, "test": [transforms.Resize((size, size))]}
-    loaders = {
-        part: DataLoader(
-            torchvision.datasets.ImageFolder(
-                str(folder / part), transforms.Compose([*change, transforms.ToTensor(), scaled])
-            ),
-            batch_size=chosen.batch_size,
-            shuffle=part == "train",
-            num_workers=workers,
-        )
-        for part, change in changes.items()
-    }
-    network = architectures.get("resnet18").build(LABELS, size).to(device)
+    train, test = batches(folder / "train", size), batches(folder / "test", size, learning=False)
+    network = architectures.get("resnet18").build(LABELS, size).to(DEVICE)
     optimizer = torch.optim.AdamW(
         network.parameters(), chosen.learning_rate, weight_decay=chosen.weight_decay
     )
-    steps = chosen.epochs * len(loaders["train"])
+    steps = chosen.epochs * len(train)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, chosen.learning_rate, total_steps=steps)
     network.train()
     for _ in range(chosen.epochs):
-        for x, y in loaders["train"]:
+        for x, y in train:
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(x.to(device)), y.to(device)).backward()
+            torch.nn.functional.cross_entropy(network(x.to(DEVICE)), y.to(DEVICE)).backward()
             optimizer.step()
             schedule.step()
     network.eval()
     with torch.no_grad():
-        right = [(network(x.to(device)).argmax(1).cpu() == y).float() for x, y in loaders["test"]]
+        right = [(network(x.to(DEVICE)).argmax(1).cpu() == y).float() for x, y in test]
     return float(torch.cat(right).mean())
 
 
-def ours(folder: Path, params: Params, chosen: hardware.Hardware, scratch: Path) -> float:
+def ours(
+    folder: Path, pictures: list[Pictures], params: Params, chosen: hardware.Hardware, scratch: Path
+) -> float:
     """Share of test/ that is right after the last epoch of a training of Veritrain."""
-    auguments = parse_yaml(AUGUMENTS, Auguments)
-    size = params.data.image_size
-    pictures = [
-        decoded(
-            folder / part,
-            drawn(folder / part, len(list((folder / part).glob("*/*")))),
-            size,
-            auguments,
-            chosen.threads,
-            scratch / part,
-        )
-        for part in ("train", "test")
-    ]
     found: dict[str, float] = {}
     outlet = replace(Outlet.silent(), metric=lambda step, epoch, values: found.update(values))
     torch.manual_seed(params.training.seed)
-    network = models.build(params, auguments, LABELS, FileStore(str(folder)))
-    fit(network, params, auguments, pictures[0], pictures[1], chosen, scratch / "run", outlet, LABELS)
+    network = models.build(params, CHANGES, LABELS, FileStore(str(folder)))
+    fit(network, params, CHANGES, pictures[0], pictures[1], chosen, scratch, outlet, LABELS)
     return found["valid_accuracy"]
 
 
@@ -112,6 +87,17 @@ def main() -> None:
         unpack(given.data, scratch / "data")
         chosen = hardware.choose(given.precision, 1, scratch / "hardware.json")
         torch.set_num_threads(chosen.threads)
+        pictures = [
+            decoded(
+                scratch / "data" / part,
+                drawn(scratch / "data" / part),
+                given.size,
+                CHANGES,
+                chosen.threads,
+                scratch / part,
+            )
+            for part in ("train", "test")
+        ]
         found = []
         print(f"resnet18, {given.size} px, {given.epochs} epochs, on {hardware.name(chosen)}")
         print(f"{'seed':>6}{'plain, fp32':>14}{'Veritrain, ' + chosen.precision:>18}")
@@ -119,8 +105,8 @@ def main() -> None:
             params = parse_yaml(
                 PARAMS.format(epochs=given.epochs, batch=BATCH, seed=seed, size=given.size), Params
             )
-            own = ours(scratch / "data", params, chosen, scratch / f"seed-{seed}")
-            peer = plain(scratch / "data", params, chosen.device, hardware.cores())
+            own = ours(scratch / "data", pictures, params, chosen, scratch / f"seed-{seed}")
+            peer = plain(scratch / "data", params)
             found.append((peer, own))
             print(f"{seed:>6}{peer:>14.1%}{own:>18.1%}", flush=True)
     peer, own = (100 * float(np.mean(part)) for part in zip(*found, strict=True))

@@ -31,8 +31,8 @@ def make_up(folder: Path, images: int) -> None:
         Image.fromarray(pixels).resize((32, 32)).save(path, "JPEG")
 
 
-def drawn(folder: Path, images: int) -> Rows:
-    """So many of the files in a folder for each label, in an order drawn at random."""
+def drawn(folder: Path, images: int | None = None) -> Rows:
+    """So many of the files in a folder for each label, all unless said, in an order drawn at random."""
     files = sorted(folder.glob("*/*.jpg"))
     names = sorted({path.parent.name for path in files})
     order = np.random.default_rng(0).permutation(len(files))[:images]

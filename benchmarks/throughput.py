@@ -16,6 +16,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,18 +49,23 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def plain(folder: Path, size: int) -> float:
-    """Seconds for one epoch of what people write first."""
+def batches(folder: Path, size: int, *, learning: bool = True) -> DataLoader[Any]:
+    """Of a folder for each label, as people write it first; flipped and cut out at random while it learns."""
+    cut = [transforms.RandomResizedCrop(size, scale=SCALE), transforms.RandomHorizontalFlip()]
     change = transforms.Compose(
         [
-            transforms.RandomResizedCrop(size, scale=SCALE),
-            transforms.RandomHorizontalFlip(),
+            *(cut if learning else [transforms.Resize((size, size))]),
             transforms.ToTensor(),
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
     data = torchvision.datasets.ImageFolder(str(folder), transform=change)
-    loader = DataLoader(data, batch_size=BATCH, shuffle=True, num_workers=hardware.cores())
+    return DataLoader(data, batch_size=BATCH, shuffle=learning, num_workers=hardware.cores())
+
+
+def plain(folder: Path, size: int) -> float:
+    """Seconds for one epoch of what people write first."""
+    loader = batches(folder, size)
     network = architectures.get("resnet18").build(LABELS, size).to(DEVICE)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
     network.train()

@@ -60,6 +60,6 @@ class Chores:
 
         if chore.name not in self._asides or not self._asides[chore.name].is_alive():
             self._asides[chore.name] = threading.Thread(
-                target=logged, name=f"collector-{chore.name}", daemon=True
+                target=logged, name=f"chore-{chore.name}", daemon=True
             )
             self._asides[chore.name].start()

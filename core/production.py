@@ -54,11 +54,7 @@ def answering(wb: Workbench, model_name: str) -> Deployment:
     """
     with _looking:
         found = at_hand(wb, model_name)
-        if found is None:
-            memory, began = serving.memory(wb), time.monotonic()
-            found = _look(wb, model_name)
-            memory[model_name] = (began, found)
-    return found
+        return found if found is not None else _remembered(wb, model_name)
 
 
 def at_hand(wb: Workbench, model_name: str) -> Deployment | None:
@@ -75,10 +71,17 @@ def at_hand(wb: Workbench, model_name: str) -> Deployment | None:
     return found
 
 
+def _remembered(wb: Workbench, model_name: str) -> Deployment:
+    """What is looked for now, kept for `at_hand`."""
+    memory, began = serving.memory(wb), time.monotonic()
+    found = _look(wb, model_name)
+    memory[model_name] = (began, found)
+    return found
+
+
 def _renew(wb: Workbench, model_name: str) -> None:
     try:
-        memory, began = serving.memory(wb), time.monotonic()
-        memory[model_name] = (began, _look(wb, model_name))
+        _remembered(wb, model_name)
     except VeritrainError:
         pass  # whoever asks once that is too old looks, and is told
     except Exception:

@@ -100,20 +100,20 @@ class Module(pl.LightningModule):
         return position
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """The ids stay: they are asked for here, and a GPU answers only once it has computed all it was given."""
+        """Ids stay while it learns: asked for them, a GPU answers only once it has computed all it was given."""
         images, targets, ids = batch
-        return sent(images, device), sent(targets, device), ids
+        return sent(images, device), sent(targets, device), ids if self.trainer.training else ids.to(device)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[torch.Tensor, ...]:
         images, targets, ids = batch
         if self._featured:
-            return (images, targets) if self.trainer.training else (images, targets, ids.to(images.device))
+            return (images, targets) if self.trainer.training else (images, targets, ids)
         if self.trainer.training:
             floats = self._augment(images, ids.numpy(), self.current_epoch)
             floats, targets = self._mix(floats, targets, self.global_step)
             return floats.contiguous(memory_format=torch.channels_last), targets
         floats = normalize(images.float().div_(255.0), self._preprocessing)
-        return floats.contiguous(memory_format=torch.channels_last), targets, ids.to(images.device)
+        return floats.contiguous(memory_format=torch.channels_last), targets, ids
 
     def training_step(
         self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int

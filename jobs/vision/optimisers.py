@@ -22,24 +22,18 @@ def build(network: torch.nn.Module, params: Params, steps: int) -> Any:
     """
     chosen = params.training
     groups = rates(network, params)
+    options: dict[str, Any] = {
+        "lr": chosen.learning_rate,
+        "weight_decay": chosen.weight_decay,
+        "fused": True,
+    }
     optimizer: torch.optim.Optimizer
     if chosen.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            groups,
-            chosen.learning_rate,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=chosen.weight_decay,
-            fused=True,
-        )
+        optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True, **options)
     elif chosen.optimizer == "adam":
-        optimizer = torch.optim.Adam(
-            groups, chosen.learning_rate, weight_decay=chosen.weight_decay, fused=True
-        )
+        optimizer = torch.optim.Adam(groups, **options)
     else:
-        optimizer = torch.optim.AdamW(
-            groups, chosen.learning_rate, weight_decay=chosen.weight_decay, fused=True
-        )
+        optimizer = torch.optim.AdamW(groups, **options)
     scheduler: Any
     if chosen.scheduler == "none":
         return optimizer

@@ -148,10 +148,10 @@ class Reporter(pl.Callback):
             self._outlet.smaller(step, self._parts)
         if step % self._stride == 0 or last:
             self._measure(trainer, step)
-        now = time.monotonic()
-        if last or now - self._told >= self._patience:
+        if last or time.monotonic() - self._told >= self._patience:
             self._tell(trainer.current_epoch + 1)
-            self._told = now
+            self._told = time.monotonic()
+        now = time.monotonic()
         if last:
             self.training_seconds += now - self._epoch_start
         if now - self._said >= PROGRESS_SECONDS or last:
