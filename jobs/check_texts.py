@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.events import Type
@@ -37,14 +38,27 @@ def run(spec_json: str, attempt: int) -> None:
 
 
 def main(job: Job, spec: TextCheckSpec) -> None:
-    with job.files.open(spec.rows) as file:
-        rows = rowfile.opened(file)
-    before = None
-    if spec.before is not None:
-        with contextlib.suppress(FileNotFoundError):  # then everything is looked at
-            findings, seen = (pq.read_table(job.files.local_path(key)) for key in spec.before)
-            learnt = Path(job.files.local_path(spec.learnt)).read_bytes() if spec.learnt else None
-            before = checks.Before(findings, seen, learnt)
+    with ThreadPoolExecutor() as pool:  # a list in a Parquet file is read by one core
+        earlier = pool.submit(_before, job, spec)
+        with job.files.open(spec.rows) as file:
+            rows = rowfile.opened(file)
+        before = earlier.result()
+    check(job, spec, rows, before)
+
+
+def _before(job: Job, spec: TextCheckSpec) -> checks.Before | None:
+    """What an earlier check left; None: everything is looked at."""
+    if spec.before is None:
+        return None
+    try:
+        findings, seen = (pq.read_table(job.files.local_path(key)) for key in spec.before)
+        learnt = Path(job.files.local_path(spec.learnt)).read_bytes() if spec.learnt else None
+    except FileNotFoundError:
+        return None
+    return checks.Before(findings, seen, learnt)
+
+
+def check(job: Job, spec: TextCheckSpec, rows: pa.Table, before: checks.Before | None) -> None:
     rules = Rules.model_validate(spec.rules)
     checked, embedded = 0.0, 0.0
 
@@ -61,7 +75,7 @@ def main(job: Job, spec: TextCheckSpec) -> None:
         embedded = done
         progress(checked)
 
-    def check(model: Model | None, without: str) -> checks.Checked:
+    def found_by(model: Model | None, without: str) -> checks.Checked:
         return checks.check(rows, spec.shape, rules, before, progress, model, without, anew=spec.anew)
 
     embeds = spec.shape == checks.PARALLEL and bool(job.settings.embedding_model)
@@ -70,17 +84,21 @@ def main(job: Job, spec: TextCheckSpec) -> None:
         from jobs.meanings import Unusable, reader  # heavy: torch and transformers
 
         try:
-            found = check(reader(job, embedding), alignment.BY_WORDS)
+            found = found_by(reader(job, embedding), alignment.BY_WORDS)
         except Unusable as error:
-            found = check(None, str(error))
+            found = found_by(None, str(error))
     else:
-        found = check(None, alignment.BY_WORDS)
+        found = found_by(None, alignment.BY_WORDS)
     learnt_key = job.files.put(found.learnt, "checks", "npz") if found.learnt is not None else None
+    with ThreadPoolExecutor() as pool:
+        findings, seen = pool.map(
+            lambda table: job.files.put(packed(table), "checks", "parquet"), (found.findings, found.seen)
+        )
     job.emit(
         Type.RESULT,
         {
-            "findings": job.files.put(packed(found.findings), "checks", "parquet"),
-            "seen": job.files.put(packed(found.seen), "checks", "parquet"),
+            "findings": findings,
+            "seen": seen,
             "learnt": learnt_key,
             "summary": found.summary,
             "checks": CHECKS,

@@ -26,7 +26,14 @@ from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
 
-SHARED = ("numpy", "pyarrow.compute", "pyarrow.dataset", "pyarrow.parquet", "jobs.runtime")
+SHARED = (
+    "fsspec.implementations.local",
+    "numpy",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "jobs.runtime",
+)
 """What nearly every job imports: loaded before the forks, it costs a job nothing."""
 SHARED_LIGHT = ("jobs.check", "jobs.check_texts", "jobs.split_texts")
 """… and on the light queue, whose jobs are short; those of the other queue import torch, which must not be forked."""
@@ -84,12 +91,13 @@ def main() -> None:
 
 
 def load_shared(queues: Sequence[str]) -> None:
-    """Import what jobs of these queues need; the checks of texts also read their language model."""
+    """Import what jobs of these queues need; the checks of texts also read their models and tables."""
     only_light = list(queues) == [LIGHT_QUEUE]
     for name in (*SHARED, *(SHARED_LIGHT if only_light else ())):
         importlib.import_module(name)
     if only_light:
-        importlib.import_module("core.quality.texts.language").load()
+        for name in ("language", "shingles"):
+            importlib.import_module(f"core.quality.texts.{name}").load()
 
 
 def wait_for(connection: redis.Redis) -> None:

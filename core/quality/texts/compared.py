@@ -119,7 +119,7 @@ def leaks(of: Rows, of_contents: Seen, clusters: Sequence[Sequence[int]]) -> lis
                 fields = {"row": int(of.ids[top]), "split": of.splits[top]}
                 found[n] = TOLD_APART, fields, int(of.ids[cluster[0]])
     test = np.flatnonzero(of.splits == "test")
-    tested = leakage.prompts(of.records(test))
+    tested = leakage.prompts(of.asked(test))
     train = np.flatnonzero((of.splits == "train") & of_contents.suspects(tested)[of.content])
     for n, owner in leakage.shared(of.records(train), tested).items():
         row, other = int(of.ids[train[n]]), int(of.ids[test[owner]])

@@ -112,7 +112,7 @@ def _groups(path: Path, likeness: float, progress: Callable[[float], None]) -> l
     total = pq.read_metadata(path).num_rows
     for table in rowpages.groups(path):
         records = [row.record for row in rowfile.rows_of(table)]
-        asked = [leakage.asked(record) for record in records]
+        asked = [leakage.asked(record.prompt, record.context) for record in records]
         made = shingled(asked)
         equal.append(made.whole.view(np.int64))
         tokens.append(made.tokens)

@@ -69,7 +69,7 @@ def identify(text: str) -> str | None:
 
 def load() -> None:
     """Read the model and the rest that the first text would wait for."""
-    _detector()
+    identify("A sentence of which the model says what language it is in.")
     is_mojibake("…")
 
 

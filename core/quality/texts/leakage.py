@@ -41,7 +41,7 @@ def check(train: Sequence[Record], test: Sequence[Record]) -> Result:
     A prompt that is shorter than that counts where a train prompt is equal to it. Template text that more
     than COMMON test prompts share does not count. `fields["test"]` is the index of one such test record.
     """
-    found = shared(train, prompts(test))
+    found = shared(train, prompts([asked(record.prompt, record.context) for record in test]))
     findings = [
         Finding(
             row,
@@ -56,8 +56,9 @@ def check(train: Sequence[Record], test: Sequence[Record]) -> Result:
     return Result(findings, len(train))
 
 
-def prompts(test: Sequence[Record]) -> Prompts:
-    made = shingled([asked(record) for record in test], WORDS, CHARACTERS)
+def prompts(test: Sequence[str]) -> Prompts:
+    """`test`: what each tested record asks, see `asked`."""
+    made = shingled(test, WORDS, CHARACTERS)
     owner = np.repeat(np.arange(len(test)), np.diff(made.offsets))
     long_enough = made.tokens[owner] >= LEAST_TOKENS
     hashes, owner = made.hashes[long_enough], owner[long_enough]
@@ -115,9 +116,9 @@ _MARKS = 22
 def _given(train: Sequence[Record]) -> tuple[Shingles, Shingles]:
     """Runs of all that each record says, and of what it asks."""
     whole = shingled([record.whole() for record in train], WORDS, CHARACTERS)
-    return whole, shingled([asked(record) for record in train], WORDS, CHARACTERS)
+    return whole, shingled([asked(record.prompt, record.context) for record in train], WORDS, CHARACTERS)
 
 
-def asked(record: Record) -> str:
+def asked(prompt: str, context: str) -> str:
     """What a record asks, with what it is about."""
-    return f"{record.prompt}\n{record.context}"
+    return f"{prompt}\n{context}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,14 +70,32 @@ class Rows:
 
     def records(self, places: Sequence[int] | NDArray[np.int64]) -> list[Record]:
         """Of these places, which ascend."""
+        some = pa.Table.from_batches(list(self._batches(places)), self._table.schema)
+        return [row.record for row in rows_of(some)]
+
+    def asked(self, places: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        """What the records of these places, which ascend, ask (`leakage.asked`), without making the records."""
+        found: list[str] = []
+        for batch in self._batches(places):
+            turns: Any = batch.column("turns")
+            role, content = turns.flatten().flatten()
+            by_user = np.flatnonzero(_is(role, USER))
+            owner, first = np.unique(pc.list_parent_indices(turns).to_numpy()[by_user], return_index=True)
+            prompt = np.full(len(batch), "", object)
+            prompt[owner] = content.take(pa.array(by_user[first])).to_pylist()
+            context: list[Any] = batch.column("context").to_pylist()
+            found += map(leakage.asked, prompt, context)
+        return found
+
+    def _batches(self, places: Sequence[int] | NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+        """The rows of these places, which ascend. pa.Table.take would put all texts together first."""
         wanted = np.asarray(places, np.int64)
-        some, start = [], 0
-        for batch in self._table.to_batches():  # pa.Table.take would put all texts together first
+        start = 0
+        for batch in self._table.to_batches():
             low, high = np.searchsorted(wanted, (start, start + len(batch)))
             if high > low:
-                some.append(batch.take(pa.array(wanted[low:high] - start, pa.int64())))
+                yield batch.take(pa.array(wanted[low:high] - start, pa.int64()))
             start += len(batch)
-        return [row.record for row in rows_of(pa.Table.from_batches(some, self._table.schema))]
 
     def pairs(self) -> int:
         """Rows with a source and a target, see Record.is_pair."""

@@ -134,6 +134,12 @@ def mixed(x: Hashes) -> Hashes:
     return x ^ (x >> np.uint64(31))
 
 
+def load() -> None:
+    """Make the tables that the first text would wait for."""
+    _tables()
+    _powers(1)
+
+
 @cache
 def _tables() -> tuple[NDArray[np.uint8], Hashes]:
     """By code point: its class, and a random-looking number."""

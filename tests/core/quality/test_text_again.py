@@ -13,7 +13,7 @@ from core.quality.texts import leakage
 from core.quality.texts.foundfile import packed
 from core.quality.texts.rules import Rules
 from core.quality.texts.run import Checked, check
-from core.quality.texts.seen import Before
+from core.quality.texts.seen import Before, Rows
 from core.texts.records import ASSISTANT, USER, Record, Turn
 from core.texts.rowfile import DataRow, table
 
@@ -124,13 +124,26 @@ def test_pairs_are_judged_anew_as_soon_as_one_of_them_changes() -> None:
         again = known
 
 
+@pytest.mark.parametrize("shape", ["alpaca", "messages"])
+def test_what_is_asked_is_the_first_turn_of_the_user_with_its_context(shape: str) -> None:
+    rng = np.random.default_rng(2)
+    rows: list[DataRow] = []
+    for n in range(200):
+        rows.append(DataRow(n, record(rng, rows, shape)))
+    asked = Rows(table(rows)).asked(range(100, 200))
+    assert asked == [leakage.asked(row.record.prompt, row.record.context) for row in rows[100:]]
+
+
 def test_no_leak_passes_the_outline() -> None:
     """Halves of hashes decide who is read again; whoever shares a run must be among them."""
     rng = np.random.default_rng(1)
     rows: list[DataRow] = []
     for n in range(400):
         rows.append(DataRow(n, record(rng, rows, "alpaca")))
-    train, tested = [row.record for row in rows[:300]], leakage.prompts([row.record for row in rows[300:]])
+    train, tested = (
+        [row.record for row in rows[:300]],
+        leakage.prompts(Rows(table(rows)).asked(range(300, 400))),
+    )
     outlines = leakage.outlined(train)
     suspected = {
         n
