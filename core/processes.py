@@ -69,6 +69,8 @@ class Child:
     environment: Mapping[str, str]
     folder: Path
     log_file: Path
+    told: str | None = None
+    """Written to its input whenever it starts; "" leaves that to `tell` or `take`; with None it has no input."""
     restarts: int = 0
     process: subprocess.Popen[bytes] | None = None
     _began: float = 0.0
@@ -82,7 +84,7 @@ class Child:
                 list(self.command),
                 env=dict(self.environment),
                 cwd=self.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self.told is None else subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # A session of its own: a terminal's Ctrl-C reaches the supervisor alone, and whatever
@@ -92,6 +94,22 @@ class Child:
             )
         self._began = time.monotonic()
         self._again_at = None
+        if self.told:
+            self.tell(self.told)
+
+    def tell(self, text: str) -> None:
+        """Write to the input of one that has any; one that has ended hears nothing."""
+        assert self.process is not None and self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(text.encode())
+            self.process.stdin.flush()
+
+    def take(self, other: Child) -> None:
+        """Go on with the process of another one, which has none then, and tell it what this one is told."""
+        self._kill_rest()
+        self.process, other.process = other.process, None
+        self._began, self._again_at = time.monotonic(), None
+        self.tell(self.told or "")
 
     @property
     def running(self) -> bool:

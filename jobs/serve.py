@@ -1,9 +1,10 @@
-"""Keeps `mlflow models serve` running for each deployed version, once a replica. Run: python -m jobs.serve
+"""Keeps MLflow's model server running for each deployed version, once a replica. Run: python -m jobs.serve
 
 What should be served stands in the broker (core.serving writes it there from the database);
-what is seen goes back the same way. A server that dies is started again with back-off; one
-whose model cannot be loaded says why, from its log. One that is not wanted any more finishes
-what it has begun.
+what is seen goes back the same way. Beside the servers a spare one waits that knows no model yet
+(jobs/model_server.py): it goes on at once for one that dies, or serves what is wanted next. Without
+one a server is started again with back-off; one whose model cannot be loaded says why, from its log.
+One that is not wanted any more finishes what it has begun.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -29,7 +31,7 @@ from PIL import Image
 from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
 from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, SEEN_KEY, WANTED_KEY
-from core.settings import Settings
+from core.settings import ROOT, Settings
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ HUNG_SECONDS = 180.0
 """A server that was up and has not answered for this long, longer than any prediction takes, is started again."""
 WARM_SECONDS = 60.0
 """Longest that the first prediction of a server is waited for before it takes traffic all the same."""
+BACK_SECONDS = 10.0
+"""So long one that the spare goes on for counts as up: the gateway waits longer than that for it."""
 FAILING_RESTARTS = 3
 """After so many restarts in a row the state is shown as failed; restarting goes on."""
 
@@ -51,26 +55,39 @@ FAILING_RESTARTS = 3
 class Server:
     child: Child
     port: int
+    folder: Path
+    """Its copy of the model."""
     up: bool = False
     was_up: bool = False
+    back_at: float = -BACK_SECONDS
+    """When the spare went on for it."""
     answered_at: float = 0.0
+    refused: bool = False
+    """The last look: one that is just dying refuses before it has ended, and is up until the next."""
     warming: threading.Thread | None = None
 
-    def look(self, http: httpx.Client) -> None:
+    def look(self, http: httpx.Client, spare: Child) -> None:
         """Keep it running and see whether it answers. One that predicts answers nothing else and is still up."""
-        if self.child.watch() or not self.child.running:
+        if not self.child.running:
             self.up, self.warming = False, None
+            if self.was_up and spare.running:
+                log.warning("%s ended; the spare server goes on for it", self.child.name)
+                self.child.take(spare)
+                self.child.restarts += 1
+                self.back_at = time.monotonic()
+            else:
+                self.child.watch()
             return
         try:
             answers = http.get(f"http://127.0.0.1:{self.port}/ping").status_code == 200
             self.up = answers and self._warm()
-            self.answered_at = time.monotonic()
+            self.answered_at, self.refused = time.monotonic(), False
         except httpx.ReadTimeout:
             if self.up and time.monotonic() - self.answered_at > HUNG_SECONDS:
                 self.up = False
                 self.child.end()
         except httpx.HTTPError:
-            self.up = False
+            self.up, self.refused = self.up and not self.refused, True
         self.was_up = self.was_up or self.up
 
     def _warm(self) -> bool:
@@ -79,6 +96,10 @@ class Server:
             self.warming = threading.Thread(target=predict_first, args=(self.port,), daemon=True)
             self.warming.start()
         return not self.warming.is_alive()
+
+    @property
+    def back_soon(self) -> bool:
+        return time.monotonic() - self.back_at < BACK_SECONDS
 
     @property
     def failed(self) -> bool:
@@ -102,8 +123,9 @@ class Deployment:
     servers: list[Server]
 
     def state(self, host: str) -> dict[str, Any]:
-        """Up where one of them is."""
-        if up := [server for server in self.servers if server.up]:
+        """Up where one of them is, or will be in a moment."""
+        up = [server for server in self.servers if server.up]
+        if up := up or [server for server in self.servers if server.back_soon]:
             urls = " ".join(f"http://{host}:{server.port}" for server in up)
             return {"status": "up", "url": urls, "detail": None}
         if all(server.failed for server in self.servers):
@@ -129,6 +151,7 @@ class Leaving:
         if child.left() and now - self.since < DRAIN_SECONDS:
             return False
         child.stop(0)
+        shutil.rmtree(self.server.folder, ignore_errors=True)
         return True
 
 
@@ -146,14 +169,12 @@ class Supervisor:
         self._http = httpx.Client(timeout=PING_SECONDS, trust_env=False)
         # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
         self._environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
-        tools = Path(sys.executable).parent  # MLflow calls `uvicorn` by its name
-        self._environment |= {
-            "MLFLOW_TRACKING_URI": settings.mlflow_url,
-            "PYTHONSAFEPATH": "1",
-            "PATH": f"{tools}{os.pathsep}{environment.get('PATH', '')}",
-        }
+        self._environment["MLFLOW_TRACKING_URI"] = settings.mlflow_url
         self._folder = settings.artifacts_dir / "serving"
         self._folder.mkdir(parents=True, exist_ok=True)
+        for old in self._folder.glob("*.model"):
+            shutil.rmtree(old, ignore_errors=True)
+        self._spare = self._child("spare", "")
 
     def turn(self) -> None:
         """One round. A broker that is away changes nothing: what runs goes on."""
@@ -167,9 +188,20 @@ class Supervisor:
             self._align(wanted)
         for key, deployment in self.deployments.items():
             for server in deployment.servers:
-                server.look(self._http)
+                server.look(self._http, self._spare)
             self._tell(key, deployment.state(self.host))
         self._leaving = [each for each in self._leaving if not each.gone()]
+        self._keep_spare()
+
+    def _keep_spare(self) -> None:
+        """While anything is served; a new one is not begun before all servers that start have had the processor."""
+        servers = [server for deployment in self.deployments.values() for server in deployment.servers]
+        if not servers:
+            self._spare.stop(0)
+        elif self._spare.process is not None:
+            self._spare.watch()
+        elif all(server.up or server.failed for server in servers):
+            self._spare.start()
 
     def _align(self, wanted: Mapping[str, dict[str, Any]]) -> None:
         for key in self.deployments.keys() - wanted.keys():
@@ -189,27 +221,32 @@ class Supervisor:
     def stop(self) -> None:
         servers = [server for deployment in self.deployments.values() for server in deployment.servers]
         servers += [each.server for each in self._leaving]
-        for server in servers:
-            server.child.ask_to_stop()
-        for server in servers:
-            server.child.stop()
+        children = [self._spare, *(server.child for server in servers)]
+        for child in children:
+            child.ask_to_stop()
+        for child in children:
+            child.stop()
         for key in self.deployments:
             self._tell(key, None)
 
     def _start(self, key: str, replica: int, uri: str) -> Server:
         port = free_port()
-        command = [
-            sys.executable, "-m", "mlflow", "models", "serve",
-            "--model-uri", uri, "--env-manager", "local",
-            "--host", self.listen, "--port", str(port), "--workers", "1",
-        ]  # fmt: skip
         name = key if replica == 1 else f"{key}-{replica}"
-        child = Child(
-            f"deployment-{name}", command, self._environment, self._folder, self._folder / f"{name}.log"
-        )
-        child.start()
+        folder = self._folder / f"{name}.model"
+        told = {"uri": uri, "host": self.listen, "port": port, "folder": str(folder)}
+        child = self._child(name, json.dumps(told | {"log": str(self._folder / f"{name}.log")}) + "\n")
+        if self._spare.running:
+            child.take(self._spare)
+        else:
+            child.start()
         log.info("deployment %s: serving %s on port %s", name, uri, port)
-        return Server(child, port)
+        return Server(child, port, folder)
+
+    def _child(self, name: str, told: str) -> Child:
+        command = [sys.executable, "-P", str(ROOT / "jobs" / "model_server.py")]
+        return Child(
+            f"deployment-{name}", command, self._environment, self._folder, self._folder / f"{name}.log", told
+        )
 
     def _hash(self, name: str) -> dict[bytes, bytes]:
         found: Any = self._broker.hgetall(name)

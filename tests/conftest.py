@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +17,7 @@ import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
 
 from core import auth
@@ -78,32 +80,70 @@ def settings(tmp_path: Path, broker_url: str) -> Iterator[Settings]:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> None:
+    """Argon2's memory and time are for whoever steals the database; the tests make thousands of people."""
+    auth._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty workbench's DuckDB file: the migrations themselves have their own tests."""
+    folder = tmp_path_factory.mktemp("migrated")
+    settings = Settings.from_env({"VERITRAIN_DATA_DIR": str(folder), "VERITRAIN_ARTIFACTS_DIR": str(folder)})
+    Workbench.open(settings).close()
+    return folder / "veritrain.duckdb"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same in Postgres, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    settings = Settings.from_env({"VERITRAIN_DATA_DIR": str(folder), "VERITRAIN_ARTIFACTS_DIR": str(folder)})
+    with _database(postgres_url, "template0", keep=True) as url:
+        Workbench.open(replace(settings, database_url=url)).close()
+    return str(sa.make_url(url).database)
+
+
+@contextmanager
+def _database(server: str, template: str, *, keep: bool = False) -> Iterator[str]:
+    """URL of a database of its own."""
+    name = f"t_{uuid4().hex}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    if not keep:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+def _on_duckdb(settings: Settings, migrated: Path) -> Workbench:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copy(migrated, settings.data_dir)
+    return Workbench.open(settings)
+
+
 @pytest.fixture(params=["duckdb", "postgres"])
 def wb(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Workbench]:
     """An open, migrated, empty workbench, once on each backend."""
     if request.param == "duckdb":
-        workbench = Workbench.open(settings)
+        workbench = _on_duckdb(settings, request.getfixturevalue("migrated"))
         yield workbench
         workbench.close()
         return
-    server = request.getfixturevalue("postgres_url")
-    name = f"t_{uuid4().hex}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    url = sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    workbench = Workbench.open(replace(settings, database_url=url))
-    yield workbench
-    workbench.close()
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    template = request.getfixturevalue("postgres_template")
+    with _database(request.getfixturevalue("postgres_url"), template) as url:
+        workbench = Workbench.open(replace(settings, database_url=url))
+        yield workbench
+        workbench.close()
 
 
 @pytest.fixture
-def wb_duckdb(settings: Settings) -> Iterator[Workbench]:
+def wb_duckdb(settings: Settings, migrated: Path) -> Iterator[Workbench]:
     """An open, migrated, empty workbench on DuckDB, for what does not depend on the backend."""
-    workbench = Workbench.open(settings)
+    workbench = _on_duckdb(settings, migrated)
     yield workbench
     workbench.close()
 

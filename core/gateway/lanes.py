@@ -35,6 +35,9 @@ MAX_WAITING = 2_048
 """Images that may wait for one deployment; beyond, whoever comes is told to come again."""
 REST_SECONDS = 1.0
 """How long a replica whose connection broke is asked only when there is no other."""
+PATIENCE_SECONDS = 12.0
+"""How long a batch waits for a server that is gone: the spare one goes on for it, and jobs.serve says “up” for ten."""
+TRY_SECONDS = 0.1
 WORKER_SECONDS = 5.0
 """How long a lane's thread waits for work before it ends."""
 IDLE_SECONDS = 2.0
@@ -203,7 +206,7 @@ class Lane:
                 start += len(ask.images)
 
     def _ask(self, images: list[bytes]) -> list[Row]:
-        """Raises Unavailable, _Refused. A prediction changes nothing, so a broken connection is tried once more."""
+        """Raises Unavailable, _Refused."""
         answer = self._sent(json.dumps({"dataframe_split": _frame(images)}).encode())
         if answer.status_code >= 500:
             self.breaker.failed()
@@ -223,8 +226,18 @@ class Lane:
         return rows
 
     def _sent(self, body: bytes) -> httpx.Response:
-        for last in (False, True):
+        """A prediction changes nothing: where a connection breaks it is asked for anew, of another server if possible.
+
+        Once only where a server had got it, for it may be what ended the server; one that is gone is waited for.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        asked: set[str] = set()
+        broken = 0
+        while True:
             url = self._pick()
+            if url in asked:
+                time.sleep(TRY_SECONDS)
+            asked.add(url)
             try:
                 return _client().post(
                     f"{url}/invocations", content=body, headers=JSON, timeout=self.options.timeout
@@ -235,7 +248,8 @@ class Lane:
             except httpx.HTTPError as error:
                 with self._change:
                     self._rest_until[url] = time.monotonic() + REST_SECONDS
-                if last:
+                broken += not isinstance(error, httpx.ConnectError)
+                if broken > 1 or time.monotonic() > until:
                     self.breaker.failed()
                     raise Unavailable(
                         "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
@@ -244,7 +258,6 @@ class Lane:
             finally:
                 with self._change:
                     self._busy[url] -= 1
-        raise AssertionError("unreachable")
 
     def _pick(self) -> str:
         """The replica with the least to do, one that just failed last."""

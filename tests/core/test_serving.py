@@ -16,6 +16,7 @@ from pictures import png, zipped
 from core import auth, ledger, production, registry, run_watch, serving, stages, themes
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
+from core.gateway import lanes
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
 from core.workbench import Workbench
 from tests.conftest import free_port
@@ -144,8 +145,9 @@ def test_predictions_keep_their_order_and_a_bad_file_spoils_only_its_own(
 
 
 def test_a_server_that_is_away_or_unwell_is_told_in_one_sentence(
-    wb_duckdb: Workbench, trainer: auth.User, server: ModelServer
+    wb_duckdb: Workbench, trainer: auth.User, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.0)
     deployment = deployed(wb_duckdb, trainer, server.url)
     server.status = 500
     with pytest.raises(Unavailable, match=r"refused the request \(500\)"):

@@ -28,8 +28,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.batches: list[list[bytes]] = []
         self.open = threading.Event()
         self.open.set()
@@ -130,6 +130,26 @@ def test_a_broken_connection_is_tried_again_at_the_other_replica_which_then_answ
     assert len(servers[1].batches) == 6
 
 
+def test_a_server_that_is_gone_is_waited_for() -> None:
+    lane, port = Lane(OPTIONS), free_port()
+    asked = [lane.submit([f"http://127.0.0.1:{port}"], [b"%d" % n]) for n in range(3)]
+    time.sleep(0.5)
+    assert not any(each.done() for each in asked)
+    with Server(port) as back:
+        threading.Thread(target=back.serve_forever).start()
+        assert [labels(each) for each in asked] == [["0"], ["1"], ["2"]]
+        back.shutdown()
+
+
+def test_what_may_have_ended_two_servers_is_not_sent_to_a_third(servers: list[Server]) -> None:
+    lane = Lane(OPTIONS)
+    for server in servers:
+        server.status = lambda images: 0
+    with pytest.raises(Unavailable, match="does not answer"):
+        lane.submit([server.url for server in servers], [b"a"]).result(20)
+    assert [server.batches for server in servers] == [[[b"a"]], [[b"a"]]]
+
+
 def test_an_answer_that_lacks_a_row_is_nobodys(servers: list[Server]) -> None:
     lane = Lane(OPTIONS)
     with pytest.raises(Unavailable, match="cannot be read"):
@@ -152,8 +172,9 @@ def test_replicas_work_side_by_side(servers: list[Server]) -> None:
 
 
 def test_the_breaker_opens_after_failures_in_a_row_and_one_request_closes_it_again(
-    servers: list[Server],
+    servers: list[Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.0)
     now = [0.0]
     lane = Lane(OPTIONS, Breaker(failures=3, seconds=2, clock=lambda: now[0]))
     away = [f"http://127.0.0.1:{free_port()}"]
