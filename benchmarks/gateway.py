@@ -1,10 +1,11 @@
-"""What the prediction gateway costs a single caller, and what its batches bring many at once, in the running product.
+"""What the prediction gateway costs a single caller, what its batches bring many at once, and what a killed server does.
 
     .venv/bin/python -m benchmarks.gateway [--epochs 2] [--requests 400] [--seconds 5]
 
 The product trains resnet18 at 64 px on the handwritten digits, puts it into production and serves it. The same request
 (MLflow's protocol, one photo of 224 px) goes in turn to the model server itself and through the gateway: first by one
-client, then by 32 at once, each on a connection of its own. Prints a table; the last line is one JSON object.
+client, then by 32 at once, each on a connection of its own. At last the only model server is killed with -9 while
+twenty requests a second come through the gateway. Prints a table; the last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks.studio import begun, rest, until
 from core.processes import wait_until
+from core.settings import ROOT
 from tests.conftest import free_port
 from tests.e2e.conftest import Product
 
@@ -34,6 +37,8 @@ TURNS = 3
 """Of 32 clients at each door, one after the other; the medians count, since machines are noisy."""
 WANTED_MS, WANTED_TIMES = 5.0, 2.0
 UP_SECONDS = 180.0
+KILLED_SECONDS = 16
+MODEL_SERVER = ROOT / "jobs" / "model_server.py"
 
 
 class Door:
@@ -77,6 +82,7 @@ def main() -> None:
             figures = alone(direct, gateway, body, given.requests) | together(
                 direct, gateway, body, given.seconds
             )
+            figures |= killed(product, gateway, body)
         finally:
             product.stop()
     ok = figures["over_p95_ms"] <= WANTED_MS and figures["times"] >= WANTED_TIMES
@@ -95,22 +101,30 @@ def doors(product: Product, epochs: int) -> tuple[Door, Door]:
     http.post(f"/api/models/{version['id']}/deploy").raise_for_status()
     if not wait_until(lambda: _is_up(http), UP_SECONDS):
         raise SystemExit("the model server did not come up")
+    if not wait_until(lambda: len(servers(product)) == 2 and _rests(servers(product)), UP_SECONDS):
+        raise SystemExit("the spare server did not come to rest")
     cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
     path = f"/api/predict/{version['model_name']}/invocations"
-    return Door(_port(product), "/invocations", {}), Door(product.port, path, {"Cookie": cookie})
+    [port] = [port for server in servers(product) for port in _ports(server)]
+    return Door(port, "/invocations", {}), Door(product.port, path, {"Cookie": cookie})
 
 
 def _is_up(http: httpx.Client) -> bool:
     return any(each["status"] == "up" for each in http.get("/api/deployments").json())
 
 
-def _port(product: Product) -> int:
-    """Where the model server listens."""
-    for process in product.family():
-        words = process.cmdline()
-        if "serve" in words and "models" in words:
-            return int(words[words.index("--port") + 1])
-    raise SystemExit("there is no model server")
+def servers(product: Product) -> list[psutil.Process]:
+    """Model servers, the spare one too."""
+    return [each for each in product.family() if str(MODEL_SERVER) in each.cmdline()]
+
+
+def _rests(processes: list[psutil.Process]) -> bool:
+    return all(each.cpu_percent(1) < 5 for each in processes)
+
+
+def _ports(process: psutil.Process) -> list[int]:
+    """Where it listens."""
+    return [each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
 
 
 def alone(direct: Door, gateway: Door, body: bytes, requests: int) -> dict[str, Any]:
@@ -153,6 +167,38 @@ def together(direct: Door, gateway: Door, body: bytes, seconds: float) -> dict[s
         "direct_a_second": round(bare, 1),
         "gateway_a_second": round(through, 1),
         "times": round(through / bare, 2),
+    }
+
+
+def killed(product: Product, gateway: Door, body: bytes) -> dict[str, Any]:
+    """Twenty requests a second, on a connection each, while the only server is killed."""
+    [server] = [each for each in servers(product) if _ports(each)]
+    [spare] = [each for each in servers(product) if each != server]
+    memory = [each.memory_full_info().uss / 2**20 for each in (server, spare)]  # not shared with another
+    waits: list[float] = []
+    failed: list[str] = []
+
+    def client() -> None:
+        try:
+            waits.append(gateway.ask(gateway.connect(), body))
+        except SystemExit as error:
+            failed.append(str(error))
+
+    threads = []
+    for n in range(20 * KILLED_SECONDS):
+        if n == 20 * KILLED_SECONDS // 4:
+            server.kill()
+        threads.append(threading.Thread(target=client))
+        threads[-1].start()
+        time.sleep(1 / 20)
+    for thread in threads:
+        thread.join()
+    print(f"killed: {len(failed)} of {len(threads)} requests failed, the longest waited {max(waits):.1f} s")
+    print(f"memory: {memory[0]:,.0f} MiB the server, {memory[1]:,.0f} MiB the spare one")
+    return {
+        "killed_failed": len(failed),
+        "killed_longest_s": round(max(waits), 2),
+        "spare_mib": round(memory[1]),
     }
 
 
