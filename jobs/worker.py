@@ -79,6 +79,9 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup(settings.log_format)
     die_with_parent()
+    # Read once by the library behind torch's threads. By default they wait for each other in a loop that keeps
+    # a core: two trainings, or one beside a model server, then hold each other up.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     load_shared(arguments.queue)
