@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from api import problems
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import gate, i18n, ledger, production, proof, registry, stages
+from core import gate, i18n, ledger, production, proof, registry
 
 router = Router(prefix="/v1/admin/models", tags=["models"])
 
@@ -130,7 +130,8 @@ def verify_version(request: Request, wb: Bench, _user: Viewer, version_id: Id) -
 
 @router.post("/{version_id}/promote", summary="Move a version to another stage")
 def promote(wb: Bench, user: Trainer, version_id: Id, body: Promote) -> EntryOut:
-    return entry_out(stages.promote(wb, user, version_id, body.to, body.reason, override=body.override))
+    """In production it is served as well where the one that it replaces is; until its server is up, that one answers."""
+    return entry_out(production.promote(wb, user, version_id, body.to, body.reason, override=body.override))
 
 
 @router.post("/{version_id}/rollback", summary="Put the version back that was in production before this one")

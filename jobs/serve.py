@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import redis
 from PIL import Image
 
@@ -47,6 +48,8 @@ WARM_SECONDS = 60.0
 """Longest that the first prediction of a server is waited for before it takes traffic all the same."""
 BACK_SECONDS = 10.0
 """So long one that the spare goes on for counts as up: the gateway waits longer than that for it."""
+SPARE_FREE = 2 * 2**30
+"""Bytes of memory that must be free before a spare server is begun; one has half a GiB for itself."""
 FAILING_RESTARTS = 3
 """After so many restarts in a row the state is shown as failed; restarting goes on."""
 
@@ -200,7 +203,7 @@ class Supervisor:
             self._spare.stop(0)
         elif self._spare.process is not None:
             self._spare.watch()
-        elif all(server.up or server.failed for server in servers):
+        elif all(server.up or server.failed for server in servers) and _free() > SPARE_FREE:
             self._spare.start()
 
     def _align(self, wanted: Mapping[str, dict[str, Any]]) -> None:
@@ -258,6 +261,10 @@ class Supervisor:
                 self._broker.hset(SEEN_KEY, key, json.dumps(state))
             else:
                 self._broker.hdel(SEEN_KEY, key)
+
+
+def _free() -> int:
+    return int(psutil.virtual_memory().available)
 
 
 def main() -> None:

@@ -171,7 +171,7 @@ def roll_back(version: Version) -> None:
         _("Its server is up: it answers at once.")
         if back.warm
         else _(
-            "Its server is not up: it is started now, which takes about half a minute. Until then the version that "
+            "Its server is not up: it is started now, which takes some seconds. Until then the version that "
             "leaves goes on answering, if it is deployed."
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core import auth, gate, stages
+from core import auth, gate, production, stages
 from core.errors import VeritrainError
 from core.gate import Approval, Line
 from core.i18n import gettext as _
@@ -39,7 +39,7 @@ def written(wb: Workbench, me: auth.User, found: Version, to: str, red: bool) ->
         disabled=red and not me.may(auth.ADMIN),
     ):
         try:
-            stages.promote(wb, me, found.id, to, reason, override=override)
+            production.promote(wb, me, found.id, to, reason, override=override)
         except VeritrainError as error:
             frame.refuse(error)
         else:
@@ -71,11 +71,17 @@ def _draw(wb: Workbench, me: auth.User, version: Version, title: str) -> None:
         st.info(
             _("While a line is red, only an administrator can promote this version, with a written reason.")
         )
-    st.caption(
-        _("What is in production now is archived. Nothing is deployed or stopped by this.")
-        if any("champion" in line.fields for line in lines)
-        else _("Nothing is deployed or stopped by this.")
-    )
+    if production.is_served(wb, version.model_id):
+        st.caption(
+            _(
+                "What is in production now is archived. This version is served where that one is, which goes on "
+                "answering until the new server is up."
+            )
+        )
+    elif any("champion" in line.fields for line in lines):
+        st.caption(_("What is in production now is archived. Nothing is deployed or stopped by this."))
+    else:
+        st.caption(_("Nothing is deployed or stopped by this."))
     written(wb, me, version, PRODUCTION, red)
 
 

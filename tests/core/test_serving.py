@@ -187,14 +187,15 @@ def test_the_version_in_production_answers_and_the_one_before_until_it_is_up(
     stages.promote(wb, trainer, one, "production", "the first")
     with pytest.raises(Conflict, match=r"Version 1 of .* no server for it is up"):
         answered()
-    seen(wb, serving.deploy(wb, trainer, one).id, status="up", url=server.url, detail=None)
-    assert answered() == one
+    seen(wb, serving.deploy(wb, trainer, one, 2).id, status="up", url=server.url, detail=None)
+    assert answered() == one and production.is_served(wb, registry.get(wb, one).model_id)
 
     with wb.db.read() as connection:
         assert ledger.before(connection, registry.get(wb, one).model_id) is None
     admin = replace(trainer, role=auth.ADMIN)
-    stages.promote(wb, admin, two, "production", "the second", override="no test")
-    second = serving.deploy(wb, trainer, two)
+    production.promote(wb, admin, two, "production", "the second", override="no test")
+    second = serving.deployments(wb)[0]
+    assert (second.version.id, second.replicas) == (two, 2)  # served as the one that it replaces
     seen(wb, second.id, status="starting", url=None, detail=None)
     assert answered() == one  # it goes on until the new one is warm
     seen(wb, second.id, status="up", url=server.url, detail=None)
