@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import audit, auth
-from core.db.engine import next_ids
+from core.db.engine import hold, next_ids
 from core.db.tables import (
     deployments,
     finetuning_jobs,
@@ -388,6 +388,8 @@ def _what_goes(connection: sa.Connection, theme_id: int) -> dict[str, int]:
 
 
 def _refuse_taken(connection: sa.Connection, name: str, but: int | None = None) -> None:
+    """Until the transaction ends nobody else takes a name."""
+    hold(connection, "themes.name")
     # Compared here, not in SQL: the two backends fold the case of letters beyond ASCII differently.
     rows = connection.execute(sa.select(themes.c.id, themes.c.name).where(themes.c.deleted_at.is_(None)))
     if any(row.name.casefold() == name.casefold() and row.id != but for row in rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from core import storable
+from core.db.engine import hold
 from core.db.text_tables import training_datasets
 from core.errors import Conflict, InvalidInput
 from core.labels import name_problem, normal
@@ -45,8 +46,7 @@ def refuse_taken(connection: sa.Connection, name: str, but: int | None = None) -
 
     Until the transaction ends nobody else takes a name.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('training_datasets.name'))"))
+    hold(connection, "training_datasets.name")
     # Compared here, not in SQL: the two backends fold the case of letters beyond ASCII differently.
     rows = connection.execute(sa.select(_D.id, _D.name).where(_D.deleted_at.is_(None)))
     if any(row.name.casefold() == name.casefold() and row.id != but for row in rows):

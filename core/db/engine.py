@@ -121,6 +121,12 @@ def _is_conflict(error: OperationalError) -> bool:
     return "conflict" in text or getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
 
 
+def hold(connection: sa.Connection, what: str) -> None:
+    """Until the transaction ends nobody else holds `what`, such as the names of a table; DuckDB writes one at a time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
+
+
 def next_ids(connection: sa.Connection, sequence: str, count: int) -> list[int]:
     """Reserve `count` ids of a table's sequence (`themes_id_seq`, …) in one statement."""
     query = sa.text("SELECT nextval(:sequence) FROM generate_series(1, :count)")

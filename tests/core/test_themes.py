@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pictures import png
 
@@ -118,3 +121,20 @@ def test_labelers_do_not_change_themes(wb_duckdb: Workbench, trainer: auth.User,
     ):
         with pytest.raises(NotAllowed):
             act()
+
+
+def test_of_many_who_take_one_name_at_once_one_has_it(wb: Workbench, trainer: auth.User) -> None:
+    other = themes.create(wb, trainer, name="other")
+
+    def refused(take: Callable[[], object]) -> bool:
+        try:
+            take()
+        except Conflict as error:
+            assert "already" in str(error)
+            return True
+        return False
+
+    works: list[Callable[[], object]] = [lambda: themes.update(wb, trainer, other.id, name="PARTS")]
+    works += [lambda: themes.create(wb, trainer, name="Parts")] * 5
+    with ThreadPoolExecutor(len(works)) as pool:
+        assert sum(pool.map(refused, works)) == len(works) - 1
