@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pictures import png
 
 from core import auth, images, runs, splits, themes
@@ -98,3 +99,15 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
             return value
         time.sleep(0.05)
     raise AssertionError(f"it did not come true within {seconds} s")
+
+
+def model_servers(supervisor: int) -> list[psutil.Process]:
+    """The model servers below this process that take requests, the oldest first; the spare one takes none."""
+    family = psutil.Process(supervisor).children(recursive=True)
+    found = [
+        each
+        for each in family
+        if str(ROOT / "jobs" / "model_server.py") in each.cmdline()
+        and any(link.status == psutil.CONN_LISTEN for link in each.net_connections("tcp"))
+    ]
+    return sorted(found, key=lambda each: each.create_time())

@@ -26,6 +26,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.conftest import PASSWORD
 from tests.e2e.conftest import Product
 from tests.e2e.screens import settled
+from tests.steps import model_servers, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -314,7 +315,7 @@ def test_many_images_are_predicted_in_the_background(page: Page, product: Produc
     expect(page.get_by_text("No batch yet.")).to_be_visible()
 
 
-def test_a_model_gets_a_second_server_and_gives_it_back(page: Page) -> None:
+def test_a_model_gets_a_second_server_and_gives_it_back(page: Page, product: Product) -> None:
     page.goto("/models?theme=1")
     [deployment] = rest(page, "/deployments?theme=1")
     servers = page.locator(f".st-key-servers-{deployment['id']}")
@@ -326,8 +327,8 @@ def test_a_model_gets_a_second_server_and_gives_it_back(page: Page) -> None:
         expect(servers).to_contain_text(told)
         page.keyboard.press("Escape")
         if wanted == 2:
+            wait_for(lambda: len(model_servers(product.family()[0].pid)) == 2, SERVE_SECONDS)
             waiting = page.get_by_text("1 of 2 servers answer; the others start.")
-            expect(waiting).to_be_visible(timeout=30_000)
             expect(waiting).to_have_count(0, timeout=SERVE_SECONDS * 1000)
     assert [each["replicas"] for each in rest(page, "/deployments?theme=1")] == [1]
 

@@ -17,7 +17,7 @@ import redis
 
 from core.serving_protocol import SEEN_KEY, WANTED_KEY
 from core.settings import ROOT, Settings
-from tests.steps import wait_for
+from tests.steps import model_servers, wait_for
 
 UP_SECONDS = 240
 """A busy machine is no failure."""
@@ -36,13 +36,6 @@ class Echo(mlflow.pyfunc.PythonModel):
 
 mlflow.models.set_model(Echo())
 """
-
-
-def listening(supervisor: int) -> list[psutil.Process]:
-    """The model servers of a supervisor that take requests, the oldest first."""
-    family = psutil.Process(supervisor).children(recursive=True)
-    found = [p for p in family if any(c.status == psutil.CONN_LISTEN for c in p.net_connections("tcp"))]
-    return sorted(found, key=lambda p: p.create_time())
 
 
 def spare_waits(settings: Settings) -> bool:
@@ -90,10 +83,10 @@ def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path:
         answer = httpx.post(f"{url}/invocations", json=body, timeout=30)
         assert answer.json() == {"predictions": [{"label": "a", "ours": [], "asked": 2}]}, "it was warm"
         wait_for(lambda: spare_waits(settings), UP_SECONDS)
-        [server] = listening(supervisor.pid)
+        [server] = model_servers(supervisor.pid)
         server.kill()
         wait_for(lambda: answers(url, body), 60)  # the spare one, at the same address
-        assert listening(supervisor.pid) != [server] and seen("1", "up")
+        assert model_servers(supervisor.pid) != [server] and seen("1", "up")
         wait_for(lambda: len(family()) == 2, UP_SECONDS)  # another waits
         broker.hset(WANTED_KEY, "2", json.dumps({"uri": str(tmp_path / "nothing")}))
         detail = wait_for(lambda: seen("2", "failed"), 2 * UP_SECONDS)["detail"]

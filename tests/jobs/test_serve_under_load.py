@@ -23,8 +23,8 @@ from core.errors import Unavailable
 from core.settings import ROOT
 from core.workbench import Workbench
 from tests.core.ab.rig import another_version
-from tests.jobs.test_serve import listening, spare_waits
-from tests.steps import ready_theme, wait_for
+from tests.jobs.test_serve import spare_waits
+from tests.steps import model_servers, ready_theme, wait_for
 
 MODEL = """
 import time
@@ -126,7 +126,7 @@ def serving_model(wb: Workbench, folder: Path) -> Iterator[tuple[str, Callable[[
     thread.start()
 
     def servers() -> list[psutil.Process]:
-        return listening(supervisor.pid)
+        return model_servers(supervisor.pid)
 
     try:
         yield str(uri), servers
