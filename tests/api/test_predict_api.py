@@ -20,7 +20,7 @@ import pytest
 from pictures import encoded, picture, png, zipped
 
 from core import auth, registry, serving, stages
-from core.gateway import fetch, observed
+from core.gateway import fetch, lanes, observed
 from core.gateway.observed import Observed, Told
 from core.serving_protocol import SEEN_KEY
 from core.settings import Settings
@@ -306,8 +306,14 @@ def test_each_key_has_its_own_limit_and_is_told_when_to_come_again(
 
 
 def test_a_server_that_is_away_is_503_with_the_time_to_come_again(
-    wb_duckdb: Workbench, client: Client, viewer: auth.User, model: str, server: ModelServer
+    wb_duckdb: Workbench,
+    client: Client,
+    viewer: auth.User,
+    model: str,
+    server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(lanes, "PATIENCE_SECONDS", 0.0)
     http = client(viewer)
     body = {"images": [b64(png(1))]}
     http.post(f"predict/{model}", json=body).raise_for_status()
