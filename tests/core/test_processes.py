@@ -48,6 +48,24 @@ def test_stopping_leaves_no_grandchild(tmp_path: Path) -> None:
     assert it.tail() == "up"
 
 
+def test_one_that_waits_goes_on_for_another_and_is_told_what_that_was(tmp_path: Path) -> None:
+    code = "import sys, time\nprint('heard', sys.stdin.readline().strip(), flush=True)\ntime.sleep(60)"
+    it, spare = child(tmp_path, code), child(tmp_path, code)
+    it.told, spare.told, spare.log_file = "the order\n", "", tmp_path / "spare.log"
+    it.start()
+    spare.start()
+    try:
+        assert wait_until(lambda: it.tail() == "heard the order", 10)
+        assert spare.tail() == ""
+        it.end()
+        it.take(spare)
+        assert it.running and not spare.running
+        assert wait_until(lambda: spare.tail() == "heard the order", 10)
+    finally:
+        it.stop()
+        spare.stop()
+
+
 def test_one_that_ends_is_started_again_without_what_it_left(tmp_path: Path) -> None:
     it = child(tmp_path, GRANDPARENT)
     it.start()
