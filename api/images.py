@@ -121,6 +121,9 @@ class UploadOut(BaseModel):
     labels_created: list[str]
     duplicates: int
     duplicate_names: list[str]
+    contradicted: int
+    """Of the duplicates, those in the folder of another label than the image has, which it keeps."""
+    contradicted_names: list[str]
     refused: list[RefusalOut]
     refused_total: int
     statistics: StatisticsOut
@@ -233,6 +236,8 @@ async def upload_images(
         labels_created=report.labels_created,
         duplicates=report.duplicates,
         duplicate_names=report.duplicate_names,
+        contradicted=report.contradicted,
+        contradicted_names=report.contradicted_names,
         refused=[RefusalOut(name=r.name, reason=r.reason) for r in report.refused],
         refused_total=report.refused_total,
         statistics=statistics,

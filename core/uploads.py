@@ -45,6 +45,10 @@ class UploadReport:
     """Files whose bytes the theme has already; they were left out."""
     duplicate_names: list[str] = field(default_factory=list)
     """The first LISTED of them."""
+    contradicted: int = 0
+    """Of them, how many lay in the folder of another label than the theme's image has, which it keeps."""
+    contradicted_names: list[str] = field(default_factory=list)
+    """The first LISTED of them."""
     refused: list[Refusal] = field(default_factory=list)
     """The first LISTED refusals."""
     refused_total: int = 0
@@ -59,6 +63,11 @@ class UploadReport:
         if len(self.duplicate_names) < LISTED:
             self.duplicate_names.append(name)
 
+    def contradict(self, name: str) -> None:
+        self.contradicted += 1
+        if len(self.contradicted_names) < LISTED:
+            self.contradicted_names.append(name)
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -66,6 +75,10 @@ class _Options:
     split_from_folder: bool
     create_labels: bool
     source: str
+
+    def places(self, stored: Stored) -> tuple[str | None, str | None]:
+        """See `places_of`."""
+        return places_of(stored.folders, label=self.label_from_folder, split=self.split_from_folder)
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,8 @@ def add(
         report.labels_created += result.labels_created
         for index in result.duplicates:
             report.duplicate(names[index])
+        for index in result.contradicted:
+            report.contradict(names[index])
         batch.clear()
         quality.catch_up(wb, theme_id)
 
@@ -174,6 +189,7 @@ def thumbnail_key(sha256: str, side: int) -> str:
 @dataclass(frozen=True)
 class _Inserted:
     duplicates: list[int]  # positions in the batch
+    contradicted: list[int]  # of them, those in the folder of another label
     labelled: int
     labels_created: list[str]
 
@@ -189,12 +205,9 @@ def _insert(
         if stored.info.sha256 in have:
             duplicates.append(index)
         else:
-            have.add(stored.info.sha256)
+            have[stored.info.sha256] = None
             fresh.append(stored)
-    places = [
-        places_of(stored.folders, label=options.label_from_folder, split=options.split_from_folder)
-        for stored in fresh
-    ]
+    places = [options.places(stored) for stored in fresh]
     by_name, created = _labels(connection, theme_id, [folder for folder, _ in places], options)
     label_ids = [by_name.get(folder.casefold()) if folder else None for folder, _ in places]
     now = datetime.now(UTC)
@@ -253,15 +266,25 @@ def _insert(
     ]
     bulk_insert(connection, label_history, history)
     quality.take_in(connection, theme_id, ids)
-    return _Inserted(duplicates, len(history), created)
+    have |= {stored.info.sha256: label_id for stored, label_id in zip(fresh, label_ids, strict=True)}
+    labels = {label.id: label.name.casefold() for label in labels_of(connection, theme_id)}
+    contradicted = []
+    for index in duplicates:
+        folder, _ = options.places(batch[index])
+        has = labels.get(have[batch[index].info.sha256] or 0)
+        if folder and has and folder.casefold() != has:
+            contradicted.append(index)
+    return _Inserted(duplicates, contradicted, len(history), created)
 
 
-def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> set[str]:
+def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> dict[str, int | None]:
+    """Label ids by the hashes that the theme has."""
     query = sa.text(
-        "SELECT sha256 FROM train_data WHERE theme_id = :theme AND deleted_at IS NULL"
+        "SELECT sha256, label_id FROM train_data WHERE theme_id = :theme AND deleted_at IS NULL"
         " AND sha256 IN (SELECT unnest(CAST(:hashes AS VARCHAR[])))"
     )
-    return set(connection.execute(query, {"theme": theme_id, "hashes": hashes}).scalars())
+    found = connection.execute(query, {"theme": theme_id, "hashes": hashes})
+    return {row.sha256: row.label_id for row in found}
 
 
 def places_of(folders: tuple[str, ...], *, label: bool, split: bool) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core import auth, images
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from core.quality import repair
 from core.themes import Theme
 from core.workbench import Workbench
@@ -103,7 +104,11 @@ def one_label(wb: Workbench, me: auth.User, theme: Theme) -> None:
                 repair.one_label(wb, me, theme.id)
                 st.rerun(scope="fragment")
     if open_groups:
-        st.markdown(_("{n} groups are yours to settle:").format(n=f"{len(open_groups):,}"))
+        st.markdown(
+            ngettext(
+                "{n} group is yours to settle:", "{n} groups are yours to settle:", len(open_groups)
+            ).format(n=f"{len(open_groups):,}")
+        )
     for group in open_groups[:OPEN_GROUPS]:
         first = min(group.images)
         with st.container(border=True, key=f"group-{first}"):

@@ -91,7 +91,7 @@ class Upload {
     const stop = element("button", { type: "button", text: t.cancel, onclick: () => { this.stopped = true; this.request?.abort(); } });
     this.stopped = false;
     this.status.replaceChildren(element("div", { class: "line" }, bar, words, stop));
-    const total = { added: 0, duplicates: 0, refused: 0, list: [], labels: [] };
+    const total = { added: 0, duplicates: 0, contradicted: 0, refused: 0, other: [], list: [], labels: [] };
     let sent = 0;
     let count = 0;
     let problem = "";
@@ -115,6 +115,8 @@ class Upload {
         const answer = await this.post(address, batch, show, () => { words.textContent = t.working; });
         total.added += answer.added;
         total.duplicates += answer.duplicates ?? 0;
+        total.contradicted += answer.contradicted ?? 0;
+        total.other.push(...(answer.contradicted_names ?? []));
         total.refused += answer.refused_total;
         total.list.push(...answer.refused);
         total.labels.push(...(answer.labels_created ?? []));
@@ -177,12 +179,15 @@ class Upload {
     box.append(element("p", { text: fill(t.done, { added: total.added }) }));
     if (total.labels.length) box.append(element("p", { text: fill(t.new_labels, { names: total.labels.join(", ") }) }));
     if (total.duplicates) box.append(element("p", { text: fill(t.duplicates, { n: total.duplicates }) }));
-    if (total.refused) {
-      const shown = total.list.slice(0, LISTED);
-      box.append(element("p", { text: fill(t.refused, { n: total.refused }) }),
-        element("ul", {}, ...shown.map((item) => element("li", { text: item.reason }))));
-      if (total.refused > shown.length) box.append(element("p", { text: fill(t.more, { n: total.refused - shown.length }) }));
-    }
+    const list = (words, all, texts) => {
+      if (!all) return;
+      const shown = texts.slice(0, LISTED);
+      box.append(element("p", { text: fill(words, { n: all }) }),
+        element("ul", {}, ...shown.map((text) => element("li", { text }))));
+      if (all > shown.length) box.append(element("p", { text: fill(t.more, { n: all - shown.length }) }));
+    };
+    list(t.contradicted, total.contradicted, total.other);
+    list(t.refused, total.refused, total.list.map((item) => item.reason));
     box.append(element("button", { type: "button", text: t.close, onclick: () => box.remove() }));
     this.status.replaceChildren(box);
   }

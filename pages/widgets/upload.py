@@ -83,6 +83,10 @@ def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploade
                 "working": _("Reading the images …"),
                 "done": _("{added} images added."),
                 "duplicates": _("{n} were there already and were left out."),
+                "contradicted": _(
+                    "{n} of them lay in the folder of another label than the image has here, which it keeps. "
+                    "One of the two is wrong; look at:"
+                ),
                 "refused": _("{n} files were refused:"),
                 "more": _("… and {n} more."),
                 "new_labels": _("New labels: {names}."),

@@ -79,6 +79,25 @@ def test_what_came_before_a_failure_stays(
     assert (report.added, report.duplicates) == (2, 3)
 
 
+def test_the_same_file_in_the_folder_of_another_label_is_named_and_changes_nothing(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    theme = themes.create(wb, trainer, name="Pets", labels=["cat", "dog"])
+
+    def sent(**files: bytes) -> images.UploadReport:
+        packed = zipped({name.replace("_", "/", 1) + ".png": data for name, data in files.items()})
+        return images.add(wb, trainer, theme.id, [("a.zip", packed)], label_from_folder=True)
+
+    first = sent(cat_1=png(1), Cat_2=png(2), dog_3=png(3), dog_again=png(1))
+    assert (first.added, first.duplicates, first.contradicted_names) == (3, 1, ["dog/again.png"])
+    again = sent(dog_1=png(1), cat_2=png(2), other_3=png(3), cat_4=png(4))
+    assert (again.added, again.duplicates, again.contradicted) == (1, 3, 2)
+    assert again.contradicted_names == ["dog/1.png", "other/3.png"]
+    assert sorted(images.statistics(wb, theme.id).by_label.values()) == [1, 3]
+    unsaid = images.add(wb, trainer, theme.id, [("a.zip", zipped({"dog/1.png": png(1)}))])
+    assert (unsaid.duplicates, unsaid.contradicted) == (1, 0)
+
+
 def test_folders_give_labels_and_splits_where_asked(
     wb: Workbench, theme: themes.Theme, labeler: auth.User, trainer: auth.User
 ) -> None:
