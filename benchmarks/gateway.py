@@ -28,9 +28,9 @@ from PIL import Image
 
 from benchmarks.studio import begun, rest, until
 from core.processes import wait_until
-from core.settings import ROOT
 from tests.conftest import free_port
 from tests.e2e.conftest import Product
+from tests.steps import model_servers, ports
 
 CLIENTS = 32
 TURNS = 3
@@ -38,7 +38,6 @@ TURNS = 3
 WANTED_MS, WANTED_TIMES = 5.0, 2.0
 UP_SECONDS = 180.0
 KILLED_SECONDS = 16
-MODEL_SERVER = ROOT / "jobs" / "model_server.py"
 
 
 class Door:
@@ -101,11 +100,11 @@ def doors(product: Product, epochs: int) -> tuple[Door, Door]:
     http.post(f"/api/models/{version['id']}/deploy").raise_for_status()
     if not wait_until(lambda: _is_up(http), UP_SECONDS):
         raise SystemExit("the model server did not come up")
-    if not wait_until(lambda: len(servers(product)) == 2 and _rests(servers(product)), UP_SECONDS):
+    if not wait_until(lambda: _rests(servers(product, listening=False)), UP_SECONDS):
         raise SystemExit("the spare server did not come to rest")
     cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
     path = f"/api/predict/{version['model_name']}/invocations"
-    [port] = [port for server in servers(product) for port in _ports(server)]
+    [port] = [port for server in servers(product) for port in ports(server)]
     return Door(port, "/invocations", {}), Door(product.port, path, {"Cookie": cookie})
 
 
@@ -113,18 +112,14 @@ def _is_up(http: httpx.Client) -> bool:
     return any(each["status"] == "up" for each in http.get("/api/deployments").json())
 
 
-def servers(product: Product) -> list[psutil.Process]:
-    """Model servers, the spare one too."""
-    return [each for each in product.family() if str(MODEL_SERVER) in each.cmdline()]
+def servers(product: Product, *, listening: bool = True) -> list[psutil.Process]:
+    """See `tests.steps.model_servers`."""
+    return model_servers(product.family()[0].pid, listening=listening)
 
 
-def _rests(processes: list[psutil.Process]) -> bool:
-    return all(each.cpu_percent(1) < 5 for each in processes)
-
-
-def _ports(process: psutil.Process) -> list[int]:
-    """Where it listens."""
-    return [each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+def _rests(spare: list[psutil.Process]) -> bool:
+    """Whether there is one, and it has imported what it needs."""
+    return bool(spare) and all(each.cpu_percent(1) < 5 for each in spare)
 
 
 def alone(direct: Door, gateway: Door, body: bytes, requests: int) -> dict[str, Any]:
@@ -172,8 +167,7 @@ def together(direct: Door, gateway: Door, body: bytes, seconds: float) -> dict[s
 
 def killed(product: Product, gateway: Door, body: bytes) -> dict[str, Any]:
     """Twenty requests a second, on a connection each, while the only server is killed."""
-    [server] = [each for each in servers(product) if _ports(each)]
-    [spare] = [each for each in servers(product) if each != server]
+    [server], [spare] = servers(product), servers(product, listening=False)
     memory = [each.memory_full_info().uss / 2**20 for each in (server, spare)]  # not shared with another
     waits: list[float] = []
     failed: list[str] = []

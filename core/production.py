@@ -148,7 +148,7 @@ def way_back(wb: Workbench, version: Version) -> WayBack | None:
 def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:
     """As `core.stages.roll_back`, and have the version served where the one that it replaces is."""
     entry = stages.roll_back(wb, actor, version_id, reason)
-    _serve_like(wb, actor, version_id, entry.version_id)
+    _serve_like(wb, actor, serving.recent(wb, version_id), entry.version_id)
     return entry
 
 
@@ -156,24 +156,21 @@ def promote(
     wb: Workbench, actor: auth.User, version_id: int, to: str, reason: str, *, override: str | None = None
 ) -> Entry:
     """As `core.stages.promote`; in production a version is served where the one that it replaces is."""
+    former = served(wb, registry.get(wb, version_id).model_id)
     entry = stages.promote(wb, actor, version_id, to, reason, override=override)
     if to == ledger.PRODUCTION:
-        with wb.db.read() as connection:
-            former = ledger.before(connection, entry.model_id)
-        if former is not None:
-            _serve_like(wb, actor, former, version_id)
+        _serve_like(wb, actor, former, version_id)
     return entry
 
 
-def is_served(wb: Workbench, model_id: int) -> bool:
-    """Whether the version in production is deployed, so that one promoted in its place will be."""
+def served(wb: Workbench, model_id: int) -> Deployment | None:
+    """What serves the version in production; one that is promoted in its place is served as well then."""
     with wb.db.read() as connection:
         now = gate.in_production(connection, model_id)
-    return now is not None and serving.recent(wb, now.id) is not None
+    return serving.recent(wb, now.id) if now is not None else None
 
 
-def _serve_like(wb: Workbench, actor: auth.User, former: int, version_id: int) -> None:
+def _serve_like(wb: Workbench, actor: auth.User, served: Deployment | None, version_id: int) -> None:
     """By as many servers, unless it is served already; the former version's stay, and answer until these are up."""
-    served = serving.recent(wb, former)
     if served is not None and serving.recent(wb, version_id) is None:
         serving.deploy(wb, actor, version_id, served.replicas)

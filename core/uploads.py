@@ -267,13 +267,14 @@ def _insert(
     bulk_insert(connection, label_history, history)
     quality.take_in(connection, theme_id, ids)
     have |= {stored.info.sha256: label_id for stored, label_id in zip(fresh, label_ids, strict=True)}
-    labels = {label.id: label.name.casefold() for label in labels_of(connection, theme_id)}
     contradicted = []
-    for index in duplicates:
-        folder, _ = options.places(batch[index])
-        has = labels.get(have[batch[index].info.sha256] or 0)
-        if folder and has and folder.casefold() != has:
-            contradicted.append(index)
+    if duplicates and options.label_from_folder:
+        names = {label.id: label.name.casefold() for label in labels_of(connection, theme_id)}
+        for index in duplicates:
+            folder, _ = options.places(batch[index])
+            kept = names.get(have[batch[index].info.sha256] or 0)
+            if folder and kept and folder.casefold() != kept:
+                contradicted.append(index)
     return _Inserted(duplicates, contradicted, len(history), created)
 
 

@@ -14,7 +14,7 @@ import sys
 
 NEEDED = (
     "mlflow.pyfunc.scoring_server",
-    "mlflow.artifacts",
+    "mlflow.tracking.artifact_utils",
     "uvicorn.main",
     "torch",
     "torchvision",

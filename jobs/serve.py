@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25
 PING_SECONDS = 1.0
+MODEL_SERVER = ROOT / "jobs" / "model_server.py"
 LEAVE_SECONDS = 2.0
 """From when a server is not wanted until it is asked to end; by then every app knows that it goes."""
 DRAIN_SECONDS = 120.0
@@ -189,22 +190,26 @@ class Supervisor:
             wanted = None
         if wanted is not None:
             self._align(wanted)
+        for server in self._servers():
+            server.look(self._http, self._spare)
         for key, deployment in self.deployments.items():
-            for server in deployment.servers:
-                server.look(self._http, self._spare)
             self._tell(key, deployment.state(self.host))
         self._leaving = [each for each in self._leaving if not each.gone()]
         self._keep_spare()
 
     def _keep_spare(self) -> None:
         """While anything is served; a new one is not begun before all servers that start have had the processor."""
-        servers = [server for deployment in self.deployments.values() for server in deployment.servers]
-        if not servers:
+        free = psutil.virtual_memory().available
+        if not self.deployments:
             self._spare.stop(0)
         elif self._spare.process is not None:
             self._spare.watch()
-        elif all(server.up or server.failed for server in servers) and _free() > SPARE_FREE:
+        elif all(server.up or server.failed for server in self._servers()) and free > SPARE_FREE:
             self._spare.start()
+
+    def _servers(self) -> list[Server]:
+        """Of all deployments; those that leave are not among them."""
+        return [server for deployment in self.deployments.values() for server in deployment.servers]
 
     def _align(self, wanted: Mapping[str, dict[str, Any]]) -> None:
         for key in self.deployments.keys() - wanted.keys():
@@ -222,8 +227,7 @@ class Supervisor:
         self._leaving += [Leaving(server, time.monotonic()) for server in servers]
 
     def stop(self) -> None:
-        servers = [server for deployment in self.deployments.values() for server in deployment.servers]
-        servers += [each.server for each in self._leaving]
+        servers = [*self._servers(), *(each.server for each in self._leaving)]
         children = [self._spare, *(server.child for server in servers)]
         for child in children:
             child.ask_to_stop()
@@ -235,7 +239,8 @@ class Supervisor:
     def _start(self, key: str, replica: int, uri: str) -> Server:
         port = free_port()
         name = key if replica == 1 else f"{key}-{replica}"
-        folder = self._folder / f"{name}.model"
+        # The port tells it from one of the same name that still leaves, and takes its own folder along.
+        folder = self._folder / f"{name}-{port}.model"
         told = {"uri": uri, "host": self.listen, "port": port, "folder": str(folder)}
         child = self._child(name, json.dumps(told | {"log": str(self._folder / f"{name}.log")}) + "\n")
         if self._spare.running:
@@ -246,7 +251,7 @@ class Supervisor:
         return Server(child, port, folder)
 
     def _child(self, name: str, told: str) -> Child:
-        command = [sys.executable, "-P", str(ROOT / "jobs" / "model_server.py")]
+        command = [sys.executable, "-P", str(MODEL_SERVER)]
         return Child(
             f"deployment-{name}", command, self._environment, self._folder, self._folder / f"{name}.log", told
         )
@@ -261,10 +266,6 @@ class Supervisor:
                 self._broker.hset(SEEN_KEY, key, json.dumps(state))
             else:
                 self._broker.hdel(SEEN_KEY, key)
-
-
-def _free() -> int:
-    return int(psutil.virtual_memory().available)
 
 
 def main() -> None:

@@ -99,26 +99,25 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_template(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The same in Postgres, to be copied."""
     folder = tmp_path_factory.mktemp("migrated")
     settings = Settings.from_env({"VERITRAIN_DATA_DIR": str(folder), "VERITRAIN_ARTIFACTS_DIR": str(folder)})
-    with _database(postgres_url, "template0", keep=True) as url:
+    with database(postgres_url) as url:
         Workbench.open(replace(settings, database_url=url)).close()
-    return str(sa.make_url(url).database)
+        yield str(sa.make_url(url).database)
 
 
 @contextmanager
-def _database(server: str, template: str, *, keep: bool = False) -> Iterator[str]:
-    """URL of a database of its own."""
+def database(server: str, template: str = "template1") -> Iterator[str]:
+    """URL of a database of its own in Postgres."""
     name = f"t_{uuid4().hex}"
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    if not keep:
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
 
 
@@ -137,7 +136,7 @@ def wb(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Workbench
         workbench.close()
         return
     template = request.getfixturevalue("postgres_template")
-    with _database(request.getfixturevalue("postgres_url"), template) as url:
+    with database(request.getfixturevalue("postgres_url"), template) as url:
         workbench = Workbench.open(replace(settings, database_url=url))
         yield workbench
         workbench.close()

@@ -21,6 +21,7 @@ from core.settings import ROOT, Settings
 from core.spec import RunSpec
 from core.workbench import Workbench
 from jobs.runtime import Cancelled, Job
+from jobs.serve import MODEL_SERVER
 
 ENTRY = "tests.steps.count"
 """Set as `core.queue.ENTRY` by tests whose worker shall count instead of train."""
@@ -101,13 +102,15 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     raise AssertionError(f"it did not come true within {seconds} s")
 
 
-def model_servers(supervisor: int) -> list[psutil.Process]:
-    """The model servers below this process that take requests, the oldest first; the spare one takes none."""
+def model_servers(supervisor: int, *, listening: bool = True) -> list[psutil.Process]:
+    """The model servers below this process that take requests, the oldest first; else those that take none yet."""
     family = psutil.Process(supervisor).children(recursive=True)
-    found = [
-        each
-        for each in family
-        if str(ROOT / "jobs" / "model_server.py") in each.cmdline()
-        and any(link.status == psutil.CONN_LISTEN for link in each.net_connections("tcp"))
-    ]
-    return sorted(found, key=lambda each: each.create_time())
+    found = [each for each in family if str(MODEL_SERVER) in each.cmdline()]
+    return sorted(
+        (each for each in found if bool(ports(each)) == listening), key=lambda each: each.create_time()
+    )
+
+
+def ports(process: psutil.Process) -> list[int]:
+    """Where it listens."""
+    return [each.laddr.port for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]

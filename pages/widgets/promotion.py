@@ -71,7 +71,7 @@ def _draw(wb: Workbench, me: auth.User, version: Version, title: str) -> None:
         st.info(
             _("While a line is red, only an administrator can promote this version, with a written reason.")
         )
-    if production.is_served(wb, version.model_id):
+    if production.served(wb, version.model_id):
         st.caption(
             _(
                 "What is in production now is archived. This version is served where that one is, which goes on "

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -34,7 +33,7 @@ from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from core.version_lists import Filter
 from core.versions import Semver
 from core.workbench import Workbench
-from tests.conftest import ROOT
+from tests.conftest import ROOT, database
 from tests.core.ab.rig import PLAN, another_version, two_versions
 from tests.steps import ready_theme
 
@@ -334,17 +333,10 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         yield db
         db.close()
         return
-    server = sa.make_url(request.getfixturevalue("postgres_url"))
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    name = f"t_{uuid4().hex}"
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    db = Database(server.set(database=name).render_as_string(hide_password=False))
-    yield db
-    db.close()
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    with database(request.getfixturevalue("postgres_url")) as url:
+        db = Database(url)
+        yield db
+        db.close()
 
 
 def test_versions_of_before_get_numbers_in_their_order_and_what_their_runs_say(empty: Database) -> None:

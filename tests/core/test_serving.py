@@ -188,7 +188,7 @@ def test_the_version_in_production_answers_and_the_one_before_until_it_is_up(
     with pytest.raises(Conflict, match=r"Version 1 of .* no server for it is up"):
         answered()
     seen(wb, serving.deploy(wb, trainer, one, 2).id, status="up", url=server.url, detail=None)
-    assert answered() == one and production.is_served(wb, registry.get(wb, one).model_id)
+    assert answered() == one and production.served(wb, registry.get(wb, one).model_id)
 
     with wb.db.read() as connection:
         assert ledger.before(connection, registry.get(wb, one).model_id) is None

@@ -94,7 +94,7 @@ def test_a_field_of_the_confusion_matrix_opens_its_images(page: Page) -> None:
     expect(page.get_by_text("What would help next")).to_be_visible()
     expect(page.locator(".st-key-mistake-0").get_by_text(re.compile("w(as|ere) called"))).to_be_visible()
     settled(page)
-    page.locator(".js-plotly-plot .points path").first.click(force=True)
+    page.locator(".st-key-confusion-test .points path").first.click(force=True)
     expect(
         page.locator(".st-key-cell").get_by_text(re.compile("of “good” w(as|ere) called “good”"))
     ).to_be_visible()

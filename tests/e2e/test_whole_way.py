@@ -320,6 +320,9 @@ def test_a_model_gets_a_second_server_and_gives_it_back(page: Page, product: Pro
     [deployment] = rest(page, "/deployments?theme=1")
     servers = page.locator(f".st-key-servers-{deployment['id']}")
     number = page.get_by_role("spinbutton", name="Servers")
+    pid = product.family()[0].pid
+    spare = wait_for(lambda: model_servers(pid, listening=False), SERVE_SECONDS)[0]
+    spare.suspend()  # it would be up before the screen has said that it starts
     for wanted, told in ((2, "2 servers"), (1, "1 server")):
         servers.get_by_role("button").click()
         number.fill(str(wanted))
@@ -327,8 +330,10 @@ def test_a_model_gets_a_second_server_and_gives_it_back(page: Page, product: Pro
         expect(servers).to_contain_text(told)
         page.keyboard.press("Escape")
         if wanted == 2:
-            wait_for(lambda: len(model_servers(product.family()[0].pid)) == 2, SERVE_SECONDS)
             waiting = page.get_by_text("1 of 2 servers answer; the others start.")
+            expect(waiting).to_be_visible(timeout=30_000)
+            spare.resume()
+            wait_for(lambda: len(model_servers(pid)) == 2, SERVE_SECONDS)
             expect(waiting).to_have_count(0, timeout=SERVE_SECONDS * 1000)
     assert [each["replicas"] for each in rest(page, "/deployments?theme=1")] == [1]
 

@@ -183,9 +183,8 @@ def test_a_run_survives_its_job_and_its_whole_worker_being_killed(
             steps(wb, run.id) and steps(wb, run.id)[-1] >= step
         )
 
-    pause = (
-        0.15  # a slow machine sees a step up to a second after it is made; ten lie between two checkpoints
-    )
+    # A slow machine sees a step up to a second after it is made; ten lie between two checkpoints.
+    pause = 0.15
     with worker(wb.settings, pause=pause) as first:
         wait_for(lambda: at(1, 12))
         horse(first).kill()
