@@ -50,7 +50,7 @@ class ActionIn(_In):
     undo: Annotated[str | None, Field(pattern=ACTION_ID)] = None
     """An earlier action of the same person, to take back where it still stands."""
     seconds: float | None = None
-    source: Literal["hand", "queue", "sweep", "undo", "redo"] = "hand"
+    source: Literal["hand", "queue", "sweep", "settled", "undo", "redo"] = "hand"
 
 
 class Actions(_In):

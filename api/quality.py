@@ -14,7 +14,18 @@ from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.labelling import Number
 from api.router import Router
 from core import image_filter, images
-from core.quality import check_jobs, findings, freezing, frozen, gate, groups, picks, repair, upright
+from core.quality import (
+    check_jobs,
+    decisions,
+    findings,
+    freezing,
+    frozen,
+    gate,
+    groups,
+    picks,
+    repair,
+    upright,
+)
 from core.workbench import Workbench
 
 router = Router(tags=["quality"])
@@ -240,7 +251,7 @@ def found(
 
 @router.post("/theme/{theme_id}/quality/decide", summary="Say that images are fine as they are")
 def decide(wb: Bench, user: Labeler, theme_id: Id, body: Decide) -> DecidedOut:
-    return DecidedOut(changed=findings.decide(wb, user, theme_id, body.kind, body.ids, keep=body.keep))
+    return DecidedOut(changed=decisions.decide(wb, user, theme_id, body.kind, body.ids, keep=body.keep))
 
 
 @router.post("/theme/{theme_id}/quality/check", status_code=201, summary="Check labels and files in a job")

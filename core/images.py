@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from core import audit, auth, themes
 from core.archives import Refusal
 from core.db.engine import fetch_column
-from core.db.tables import train_data, users
+from core.db.tables import image_findings, train_data, users
 from core.errors import InvalidInput, NotFound
 from core.image_filter import SPLITS, Filter, labels_at, live
 from core.labelling import LIVE, MAX_CHANGES, Change, history, label, refuse_unknown
+from core.quality.kinds import OF_LABELS
 from core.uploads import UploadReport, add, thumbnail_key
 from core.workbench import Workbench
 
@@ -58,6 +59,8 @@ class Image:
     """None where nobody flagged it as unsure; may be empty."""
     suggested_label_id: int | None
     suggested_confidence: float | None
+    likelier_label_id: int | None
+    """What a check, or a copy that came with another label, says against the label it has; see kinds.OF_LABELS."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,9 @@ def _as_of(connection: sa.Connection, theme_id: int, found: Sequence[Image], mom
     )
     labels = {row.image_id: row for row in connection.execute(query)}
     unlabelled = {"label_id": None, "labeled_at": None, "labeled_by": None}
-    unknown = {"flag_note": None, "suggested_label_id": None, "suggested_confidence": None}
+    unknown = {
+        "flag_note": None, "suggested_label_id": None, "suggested_confidence": None, "likelier_label_id": None
+    }  # fmt: skip
     made = []
     for image in found:
         row = labels.get(image.id)
@@ -247,16 +252,34 @@ def _images(
         .tuples()
         .all()
     )
+    likelier = _likelier(connection, [row["id"] for row in rows if row["label_id"] is not None])
     return [
         Image(
             **{
                 **row,
+                "likelier_label_id": likelier.get(row["id"]),
                 "labeled_by": names.get(row["labeled_by"]),
                 "uploaded_by": names.get(row["uploaded_by"]),
             }
         )
         for row in rows
     ]
+
+
+def _likelier(connection: sa.Connection, ids: Sequence[int]) -> dict[int, int]:
+    found = image_findings.c
+    query = (
+        sa.select(found.image_id, found.guess_id)
+        .join(train_data, train_data.c.id == found.image_id)
+        .where(
+            found.image_id.in_(ids),
+            found.kind.in_(OF_LABELS),
+            found.kept_at.is_(None),
+            found.label_id == train_data.c.label_id,
+        )
+        .order_by(found.kind.desc())  # what a copy says comes last, and counts
+    )
+    return dict(connection.execute(query).tuples().all()) if ids else {}
 
 
 def _one(wb: Workbench, image_id: int, *where: sa.ColumnElement[bool]) -> Image:

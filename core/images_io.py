@@ -201,7 +201,7 @@ def _load(image: Image.Image, name: str) -> tuple[Image.Image, int]:
         orientation = _orientation(image)
         return to_display(image), orientation
     except Exception as error:  # as above
-        raise InvalidInput("“{name}” is damaged or cut short; export or copy it again.", name=name) from error
+        raise _torn(name) from error
 
 
 def _decode(image: Image.Image, name: str, *, thumbnails: bool = True) -> _Decoded:
@@ -256,8 +256,14 @@ def _too_many_pixels(name: str, limits: Limits) -> InvalidInput:
     )
 
 
+def _torn(name: str) -> InvalidInput:
+    return InvalidInput("“{name}” is damaged or cut short; export or copy it again.", name=name)
+
+
 def _not_an_image(data: bytes, name: str) -> InvalidInput:
     kind = filetype.guess(data[:8192])
+    if kind is not None and kind.extension in FORMATS.values():
+        return _torn(name)
     if kind is None or kind.mime.startswith("image/"):
         return InvalidInput(
             "“{name}” is not an image we can read; use JPEG, PNG, WebP, BMP, GIF or TIFF.", name=name

@@ -87,14 +87,16 @@ def split(
         have: dict[str, dict[str, int]] = {}
         fresh: dict[str, list[tuple[str, int]]] = {}
         groups: dict[int, _Group] = {}
-        learning: dict[str, list[tuple[str, int]]] = {}
+        alone: dict[str, list[tuple[str, int]]] = {}
         kept = unlabelled = 0
         rows = connection.execute(query).all()
         bonds = bonds_of([(row.id, row.group_name, row.cluster_id) for row in rows])
         for image_id, sha256, old, label, _, _ in rows:
             group = bonds.get(image_id)
             if group is not None and old is not None and label is not None:
-                groups.setdefault(group, _Group()).splits.add(old)
+                of = groups.setdefault(group, _Group())
+                of.splits.add(old)
+                of.dealt.append((sha256, image_id, label))
             if label is None:
                 unlabelled += 1
             elif old is None and group is not None:
@@ -107,8 +109,8 @@ def split(
                     continue  # the others share what it leaves
                 counts = have.setdefault(label, {})
                 counts[old] = counts.get(old, 0) + 1
-                if old == "train":
-                    learning.setdefault(label, []).append((sha256, image_id))
+                if old == "train" and group is None:
+                    alone.setdefault(label, []).append((sha256, image_id))
         whole, torn, held = [], [], []
         for each in groups.values():
             if len(each.splits) > 1:
@@ -130,7 +132,8 @@ def split(
             and shares[1]
             and not any(counts.get("valid") for counts in have.values())
         ):
-            dealt["valid"] = _valid_from_train(connection, theme_id, learning, shares, seed)
+            together = [each.dealt for each in groups.values() if each.splits == {"train"}]
+            dealt["valid"] = _valid_from_train(connection, theme_id, together, alone, shares, seed)
             kept -= len(dealt["valid"])
         now = datetime.now(UTC)
         for name, ids in dealt.items():
@@ -159,6 +162,8 @@ class _Group:
     """Of those that were dealt before."""
     members: list[tuple[str, int, str]] = field(default_factory=list)
     """(hash, id, label) of those that were not."""
+    dealt: list[tuple[str, int, str]] = field(default_factory=list)
+    """And of those that were."""
 
     @property
     def ids(self) -> list[int]:
@@ -200,20 +205,24 @@ def _without_test(shares: tuple[float, float, float]) -> tuple[float, float, flo
 def _valid_from_train(
     connection: sa.Connection,
     theme_id: int,
-    learning: Mapping[str, list[tuple[str, int]]],
+    together: Sequence[list[tuple[str, int, str]]],
+    alone: Mapping[str, list[tuple[str, int]]],
     shares: tuple[float, float, float],
     seed: int,
 ) -> list[int]:
-    """Images to move from train to valid where an upload brought train and test folders only.
+    """Images to move from train to valid where an upload brought train and test folders only, each group whole.
 
-    None once data of the theme was frozen: a model may have learnt from them.
+    `together`: groups of train, by (hash, id, label); `alone`: its other images by label. None once data of the
+    theme was frozen: a model may have learnt from them.
     """
     frozen = sa.select(snapshots.c.id).where(snapshots.c.theme_id == theme_id).limit(1)
     if connection.execute(frozen).first():
         return []
-    moved: list[int] = []
-    for label, images in learning.items():
-        plan = shares_of(len(images), {}, _without_test(shares), f"{seed}:{label}")
+    open_shares = _without_test(shares)
+    have: dict[str, dict[str, int]] = {}
+    moved = _deal_groups([_Group(members=members) for members in together], have, open_shares, seed)["valid"]
+    for label, images in alone.items():
+        plan = shares_of(len(images), have.get(label, {}), open_shares, f"{seed}:{label}")
         order = sorted(images, key=lambda image: shuffled(seed, image[0]))
         moved += [image_id for _, image_id in order[: plan["valid"]]]
     return moved

@@ -199,17 +199,18 @@ def _insert(
 ) -> _Inserted:
     themes.lock(connection, theme_id)
     have = _known(connection, theme_id, [stored.info.sha256 for stored in batch])
-    fresh: list[Stored] = []
+    fresh: dict[str, Stored] = {}
     duplicates: list[int] = []
     for index, stored in enumerate(batch):
-        if stored.info.sha256 in have:
+        if stored.info.sha256 in have or stored.info.sha256 in fresh:
             duplicates.append(index)
         else:
-            have[stored.info.sha256] = None
-            fresh.append(stored)
-    places = [options.places(stored) for stored in fresh]
-    by_name, created = _labels(connection, theme_id, [folder for folder, _ in places], options)
-    label_ids = [by_name.get(folder.casefold()) if folder else None for folder, _ in places]
+            fresh[stored.info.sha256] = stored
+    places = [options.places(stored) for stored in fresh.values()]
+    contradicted = _contradicted(batch, duplicates, have, fresh, options)
+    folders = [folder for folder, _ in places]
+    by_name, created = _labels(connection, theme_id, [*folders, *contradicted.values()], options)
+    label_ids = [by_name.get(folder.casefold()) if folder else None for folder in folders]
     now = datetime.now(UTC)
     ids = next_ids(connection, "train_data_id_seq", len(fresh)) if fresh else []
     bulk_insert(
@@ -235,7 +236,9 @@ def _insert(
                 "created_at": now,
                 "updated_at": now,
             }
-            for image_id, stored, label_id, (_, split) in zip(ids, fresh, label_ids, places, strict=True)
+            for image_id, stored, label_id, (_, split) in zip(
+                ids, fresh.values(), label_ids, places, strict=True
+            )
         ],
     )
     bulk_insert(
@@ -248,7 +251,7 @@ def _insert(
                 "look": stored.info.look,
                 **stored.info.measures.as_row(),
             }
-            for image_id, stored in zip(ids, fresh, strict=True)
+            for image_id, stored in zip(ids, fresh.values(), strict=True)
         ],
     )
     history = [
@@ -266,26 +269,59 @@ def _insert(
     ]
     bulk_insert(connection, label_history, history)
     quality.take_in(connection, theme_id, ids)
-    have |= {stored.info.sha256: label_id for stored, label_id in zip(fresh, label_ids, strict=True)}
-    contradicted = []
-    if duplicates and options.label_from_folder:
-        names = {label.id: label.name.casefold() for label in labels_of(connection, theme_id)}
-        for index in duplicates:
-            folder, _ = options.places(batch[index])
-            kept = names.get(have[batch[index].info.sha256] or 0)
-            if folder and kept and folder.casefold() != kept:
-                contradicted.append(index)
-    return _Inserted(duplicates, contradicted, len(history), created)
+    have |= {
+        sha256: _Known(image_id, label_id, folder)
+        for sha256, image_id, label_id, folder in zip(fresh, ids, label_ids, folders, strict=True)
+    }
+    quality.contradict(
+        connection,
+        theme_id,
+        [
+            (known.image_id, known.label_id, other)
+            for index, folder in contradicted.items()
+            if (known := have[batch[index].info.sha256]).label_id is not None
+            and (other := by_name.get(folder.casefold())) is not None
+        ],
+    )
+    return _Inserted(duplicates, list(contradicted), len(history), created)
 
 
-def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> dict[str, int | None]:
-    """Label ids by the hashes that the theme has."""
+@dataclass(frozen=True)
+class _Known:
+    """An image that the theme has."""
+
+    image_id: int
+    label_id: int | None
+    label: str | None
+
+
+def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> dict[str, _Known]:
+    """By the hashes that the theme has."""
     query = sa.text(
-        "SELECT sha256, label_id FROM train_data WHERE theme_id = :theme AND deleted_at IS NULL"
-        " AND sha256 IN (SELECT unnest(CAST(:hashes AS VARCHAR[])))"
+        "SELECT t.sha256, t.id, t.label_id, l.name FROM train_data t LEFT JOIN labels l ON l.id = t.label_id"
+        " WHERE t.theme_id = :theme AND t.deleted_at IS NULL"
+        " AND t.sha256 IN (SELECT unnest(CAST(:hashes AS VARCHAR[])))"
     )
     found = connection.execute(query, {"theme": theme_id, "hashes": hashes})
-    return {row.sha256: row.label_id for row in found}
+    return {sha256: _Known(*known) for sha256, *known in found}
+
+
+def _contradicted(
+    batch: list[Stored],
+    duplicates: list[int],
+    have: dict[str, _Known],
+    fresh: dict[str, Stored],
+    options: _Options,
+) -> dict[int, str]:
+    """The folders of copies that lay in the folder of another label than what they are copies of."""
+    found = {}
+    for index in duplicates:
+        sha256 = batch[index].info.sha256
+        folder, _ = options.places(batch[index])
+        kept = have[sha256].label if sha256 in have else options.places(fresh[sha256])[0]
+        if folder and kept and folder.casefold() != kept.casefold():
+            found[index] = folder
+    return found
 
 
 def places_of(folders: tuple[str, ...], *, label: bool, split: bool) -> tuple[str | None, str | None]:

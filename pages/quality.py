@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from core import auth, images, workbench
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality import check_jobs, doubts, findings, gate, kinds, trust_words, turned, upright
+from core.quality import (
+    check_jobs,
+    decisions,
+    doubts,
+    findings,
+    gate,
+    kinds,
+    repair,
+    trust_words,
+    turned,
+    upright,
+)
 from core.quality.findings import Standing
-from core.quality.kinds import KINDS, MEASURED
+from core.quality.kinds import KINDS
 from pages.widgets import (
-    charts,
     drift,
     frame,
+    quality_answers,
     quality_frozen,
     quality_groups,
     quality_map,
     quality_repairs,
+    quality_rules,
     steps,
     trust,
     verdict,
@@ -49,11 +60,24 @@ ACTIONS = {
 
 
 def gate_of(found: Standing) -> None:
+    doubted = found.findings["mislabelled"]
+    if not found.gate.passed:
+        sentence = _("**Repair what is marked, then train.**")
+    elif check_jobs.state(wb, theme.id).checked_at is None:
+        sentence = _(
+            "**Nothing stands in the way of a training.** The labels were not checked yet: press “Check now”."
+        )
+    elif doubted:
+        sentence = ngettext(
+            "**Nothing stands in the way of a training.** {n} label is doubted: look at it first.",
+            "**Nothing stands in the way of a training.** {n} labels are doubted: look at the most suspicious first.",
+            doubted,
+        ).format(n=f"{doubted:,}")
+    else:
+        sentence = _("**These images are fit for a training.**")
     verdict.draw(
         found.gate,
-        _("**These images are fit for a training.**")
-        if found.gate.passed
-        else _("**Repair what is marked, then train.**"),
+        sentence,
         title=gate.title,
         said=lambda line: gate.said(line, found.counts),
         advice=gate.advice,
@@ -136,9 +160,14 @@ def findings_of(found: Standing) -> None:
     for kind in open_kinds:
         with st.container(border=True, key=f"finding-{kind.name}"):
             one_kind(kind, found.findings[kind.name])
-    kept = sum(found.kept.values())
-    if kept:
-        st.caption(_("{n} images were called fine as they are.").format(n=kept))
+    if kept := sum(found.kept.values()):
+        with st.expander(
+            ngettext(
+                "{n} finding was called fine as it is", "{n} findings were called fine as they are", kept
+            ).format(n=f"{kept:,}"),
+            key="called-fine",
+        ):
+            quality_answers.called_fine(wb, me, theme)
 
 
 def one_kind(kind: kinds.Kind, n: int) -> None:
@@ -170,12 +199,20 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
             )
         ):
             quality_repairs.one_label(wb, me, theme)
+        elif (
+            kind.name in repair.REMOVABLE
+            and may_label
+            and st.button(
+                _("Remove them"), key=f"remove-{kind.name}", help=_("Shows first what would be removed.")
+            )
+        ):
+            quality_repairs.remove(wb, me, theme, kind.name)
     st.caption(f"{kinds.meaning(kind.name)} {kinds.advice(kind.name)}")
     which = images.Filter(finding=kind.name, sort="finding")
-    ids = images.ids(wb, theme.id, which)[: DOUBTS if kind.name == "mislabelled" else SHOWN].tolist()
+    ids = images.ids(wb, theme.id, which)[: DOUBTS if kind.name in kinds.OF_LABELS else SHOWN].tolist()
     shown = images.rows(wb, theme.id, ids)
-    if kind.name == "mislabelled":
-        doubted(shown)
+    if kind.name in kinds.OF_LABELS:
+        quality_answers.doubted(wb, me, theme, kind.name, shown)
         return
     splits = {"train": _("train"), "valid": _("valid"), "test": _("test")}
     captions = {}
@@ -190,23 +227,18 @@ def one_kind(kind: kinds.Kind, n: int) -> None:
     if turns:
         st.caption(_("Shown as they would be afterwards:"))
     thumbnails(shown, captions, turns=turns)
-    may_decide = may_edit if kind.name in findings.GATED else may_label
     with st.container(horizontal=True, gap="small", key=f"acts-{kind.name}"):
         if turns and may_label and _turn_button(len(turns)):
             with frame.refusals():
                 upright.turn(wb, me, theme.id, list(turns))
                 st.rerun()
-        if (
-            kind.name not in findings.FIXED_BY_REPAIR
-            and may_decide
-            and st.button(
-                ngettext("It is fine", "All {n} are fine", n).format(n=f"{n:,}"),
-                key=f"fine-{kind.name}",
-                help=_("They are no longer listed here, and the log remembers who said so."),
-            )
+        if decisions.may_decide(me, kind.name) and st.button(
+            ngettext("It is fine", "All {n} are fine", n).format(n=f"{n:,}"),
+            key=f"fine-{kind.name}",
+            help=_("They are no longer listed here, and the log remembers who said so."),
         ):
             with frame.refusals():
-                findings.decide(wb, me, theme.id, kind.name, images.ids(wb, theme.id, which).tolist())
+                decisions.decide(wb, me, theme.id, kind.name, images.ids(wb, theme.id, which).tolist())
                 st.rerun()
 
 
@@ -218,145 +250,6 @@ def _turn_button(n: int) -> bool:
             "A turned copy with the same label takes the place of each; the old one stays in the records."
         ),
     )
-
-
-def doubted(shown: list[images.Image]) -> None:
-    """The most suspicious labels, each with one press for either answer."""
-    guesses = findings.guesses(wb, theme.id, [image.id for image in shown])
-    columns = st.columns(3)
-    for place, image in enumerate(shown):
-        guess = guesses.get(image.id)
-        with columns[place % 3], st.container(border=True, key=f"doubt-{image.id}"):
-            thumbnails([image], {image.id: ""}, side=96)
-            st.caption(
-                _("Labelled {label}, likelier {guess}").format(
-                    label=f"**{frame.escape(frame.shorten(names.get(image.label_id or 0, '–'), 24))}**",
-                    guess=f"**{frame.escape(frame.shorten(names.get(guess or 0, '–'), 24))}**",
-                )
-            )
-            if not may_label or guess not in names:
-                continue
-            with st.container(horizontal=True, gap="small", key=f"answers-{image.id}"):
-                if st.button(
-                    _("Take the likelier"), key=f"take-{image.id}", help=_("The image gets this label.")
-                ):
-                    with frame.refusals():
-                        images.label(wb, me, theme.id, [(image.id, guess)], source="settled")
-                        st.rerun()
-                if st.button(
-                    _("It is right"), key=f"right-{image.id}", help=_("The label stays, the doubt goes.")
-                ):
-                    with frame.refusals():
-                        findings.decide(wb, me, theme.id, "mislabelled", [image.id])
-                        st.rerun()
-    told = findings.precision(wb, theme.id)
-    if told.decided:
-        st.caption(
-            _("Of {n} doubts that somebody decided on, {wrong} labels were wrong indeed.").format(
-                n=told.decided, wrong=told.wrong
-            )
-        )
-
-
-def thresholds() -> None:
-    """Every measure as a histogram with its threshold; more or fewer findings by moving it."""
-    rules = findings.rules(wb, theme.id)
-    kind_name = st.selectbox(
-        _("Finding"),
-        [kind.name for kind in MEASURED],
-        format_func=kinds.title,
-        key="threshold-kind",
-        help=_("What is found by a number measured in each image."),
-    )
-    kind = KINDS[kind_name]
-    threshold = kind.threshold
-    assert threshold is not None
-    now = float(getattr(rules, threshold.rule))
-    value = st.slider(
-        _("Threshold"),
-        float(threshold.low),
-        float(threshold.high),
-        min(max(now, threshold.low), threshold.high),
-        key=f"threshold-{kind_name}-{now}",
-        disabled=not may_edit,
-        help=kinds.meaning(kind_name),
-    )
-    bins = findings.histogram(wb, theme.id, kind_name)
-    width = (threshold.high - threshold.low) / findings.BINS
-    hit = [(edge + width / 2 > value) == threshold.above for edge, _n in bins]
-    figure = go.Figure(
-        go.Bar(
-            x=[edge + width / 2 for edge, _n in bins],
-            y=[n for _edge, n in bins],
-            width=width,
-            marker={"color": ["#d97706" if each else "#0f766e" for each in hit]},
-            hovertemplate="%{x:.3g}: %{y}<extra></extra>",
-        )
-    )
-    figure.add_vline(x=value, line={"dash": "dot"})
-    figure.update_layout(**{**charts.LAYOUT, "height": 220}, uirevision=kind_name, bargap=0)
-    figure.update_yaxes(title=_("images"), type="linear")
-    st.plotly_chart(figure, key=f"histogram-{kind_name}", config=charts.CONFIG)
-    with st.container(horizontal=True, vertical_alignment="center", key="threshold-actions"):
-        count = sum(n for (_edge, n), each in zip(bins, hit, strict=True) if each)
-        about = ngettext("About one image would be found.", "About {n} images would be found.", count)
-        st.markdown(about.format(n=f"{count:,}"), width="content")
-        if may_edit and st.button(
-            _("Use this threshold"), key="save-threshold", disabled=value == now, help=_("For this theme.")
-        ):
-            with frame.refusals():
-                findings.set_rules(wb, me, theme.id, {threshold.rule: value})
-                st.rerun()
-
-
-def gate_rules() -> None:
-    """What the gate asks for, for this theme."""
-    rules = findings.rules(wb, theme.id)
-    with st.form("gate-rules", border=False):
-        left, right = st.columns(2)
-        least = left.number_input(
-            _("Labelled images of every label, at least"),
-            0,
-            1_000_000,
-            rules.least_per_label,
-            help=_("With fewer a model cannot learn a label, and nobody can say how well it did."),
-        )
-        copies = right.number_input(
-            _("Copies, at most (%)"),
-            0.0,
-            100.0,
-            rules.most_twins * 100,
-            help=_("Share of the images that look nearly like another one."),
-        )
-        conflicts = left.number_input(
-            _("Look-alikes with different labels, at most"),
-            0,
-            1_000_000,
-            rules.most_conflicts,
-            help=_("Images; at least one of each group is labelled wrong."),
-        )
-        likeness = right.slider(
-            _("Look-alikes are alike by at least (%)"),
-            90.0,
-            100.0,
-            rules.twin_likeness * 100,
-            step=0.5,
-            help=_("Lower finds more look-alikes, and more pairs that are none."),
-        )
-        if st.form_submit_button(_("Save"), disabled=not may_edit):
-            with frame.refusals():
-                findings.set_rules(
-                    wb,
-                    me,
-                    theme.id,
-                    {
-                        "least_per_label": int(least),
-                        "most_twins": copies / 100,
-                        "most_conflicts": int(conflicts),
-                        "twin_likeness": likeness / 100,
-                    },
-                )
-                st.rerun()
 
 
 def log() -> None:
@@ -372,7 +265,7 @@ def log() -> None:
     st.dataframe(
         [
             {
-                _("When"): entry.at,
+                _("When"): when(entry.at),
                 _("Who"): entry.person or _("Veritrain"),
                 _("What"): ACTIONS.get(entry.action, entry.action),
                 _("Finding"): kinds.title(entry.detail["kind"]) if entry.detail.get("kind") else "",
@@ -407,8 +300,8 @@ else:
     with st.expander(_("Frozen test set")):
         quality_frozen.draw(wb, me, theme)
     with st.expander(_("Thresholds of the findings")):
-        thresholds()
+        quality_rules.thresholds(wb, me, theme)
     with st.expander(_("What the gate asks for")):
-        gate_rules()
+        quality_rules.gate(wb, me, theme)
     with st.expander(_("Log of checks and decisions")):
         log()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +105,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 def model_servers(supervisor: int, *, listening: bool = True) -> list[psutil.Process]:
     """The model servers below this process that take requests, the oldest first; else those that take none yet."""
     family = psutil.Process(supervisor).children(recursive=True)
-    found = [each for each in family if str(MODEL_SERVER) in each.cmdline()]
-    return sorted(
-        (each for each in found if bool(ports(each)) == listening), key=lambda each: each.create_time()
-    )
+    found = []
+    for each in family:
+        with suppress(psutil.NoSuchProcess):  # one that has just died
+            if str(MODEL_SERVER) in each.cmdline() and bool(ports(each)) == listening:
+                found.append(each)
+    return sorted(found, key=lambda each: each.create_time())
 
 
 def ports(process: psutil.Process) -> list[int]:

@@ -220,8 +220,8 @@ def _store_measures(connection: sa.Connection, theme_id: int, rows: list[dict[st
 def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now: datetime) -> None:
     """Open findings of these kinds in the place of those of the last check.
 
-    What a person called fine stays so, and a doubt that a person followed stays as its proof, until
-    the image's new label is doubted too.
+    What a person decided stays so: what was called fine, the label that somebody took when it was doubted, which
+    leaves the doubt as its proof, and the one by which somebody settled a contradiction.
     """
     column = image_findings.c
     of_theme = sa.and_(column.theme_id == theme_id, column.kept_at.is_(None))
@@ -231,28 +231,22 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
     anew = ("unreadable", "turned", "outlier")
     connection.execute(image_findings.delete().where(of_theme, column.kind.in_(anew)))
     connection.execute(image_findings.delete().where(of_theme, column.kind == "mislabelled", same_label))
-    old: dict[tuple[int, str], int | None] = {
-        (row.image_id, row.kind): row.label_id
-        for row in connection.execute(
-            sa.select(column.image_id, column.kind, column.label_id).where(
+    old = {
+        (image_id, kind)
+        for image_id, kind in connection.execute(
+            sa.select(column.image_id, column.kind).where(
                 column.theme_id == theme_id, column.kind.in_((*anew, "mislabelled"))
             )
         )
     }
+    old |= {(image_id, "mislabelled") for (image_id,) in connection.execute(_SETTLED, {"theme": theme_id})}
     rows = [
         {"theme_id": theme_id, "at": now, "label_id": None, "guess_id": None, "turn": None, **found}
         for found in _found(table)
     ]
-    rows = [
-        row
-        for row in rows
-        if (row["image_id"], row["kind"]) not in old
-        or (row["kind"] == "mislabelled" and old[row["image_id"], row["kind"]] != row["label_id"])
-    ]
-    again = [row["image_id"] for row in rows if (row["image_id"], row["kind"]) in old]
-    if again:
-        connection.execute(_FORGET, {"ids": again})
-    bulk_insert(connection, image_findings, rows)
+    bulk_insert(
+        connection, image_findings, [row for row in rows if (row["image_id"], row["kind"]) not in old]
+    )
 
 
 def _found(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -339,8 +333,12 @@ def _mark(wb: Workbench, run_id: int, result: dict[str, Any], **values: Any) -> 
     wb.db.write(lambda connection: side_jobs.set_result(connection, run_id, result, **values))
 
 
-_FORGET = sa.text(
-    "DELETE FROM image_findings WHERE kind = 'mislabelled' AND image_id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
+# Images whose newest label is an answer to a finding, or which have that of two labels which somebody called right.
+_SETTLED = sa.text(
+    "SELECT h.image_id FROM label_history h WHERE h.theme_id = :theme AND h.source = 'settled'"
+    " AND NOT EXISTS (SELECT 1 FROM label_history n WHERE n.image_id = h.image_id AND n.id > h.id)"
+    " UNION SELECT f.image_id FROM image_findings f JOIN train_data t ON t.id = f.image_id"
+    " WHERE f.theme_id = :theme AND f.kind = 'contradicted' AND f.kept_at IS NOT NULL AND f.label_id = t.label_id"
 )
 _UNREADABLE = {
     "kind": "environment",

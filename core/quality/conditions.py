@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from core.db.tables import image_clusters, image_findings, train_data
+from core.quality.kinds import OF_LABELS
 
 COMPARED = ("leak", "conflict", "twin")
 """Kinds found by comparing images with each other as they are now; only decisions about them are stored."""
@@ -27,7 +28,7 @@ def finding(kind: str, theme_id: int) -> sa.ColumnElement[bool]:
     )
     if kind == "left_out":  # until it is dealt
         return sa.and_(_image.split.is_(None), _image.label_id.is_not(None), _image.id.in_(found))
-    if kind == "mislabelled":  # a doubt is about the label of its time
+    if kind in OF_LABELS:  # a doubt is about the label of its time
         return sa.exists(found.where(_found.image_id == _image.id, _found.label_id == _image.label_id))
     return _image.id.in_(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,14 +22,10 @@ from core.db.tables import themes as theme_rows
 from core.errors import Conflict, InvalidInput
 from core.quality import conditions, frozen, gate, groups, intake
 from core.quality.gate import Counts, Gate
-from core.quality.kinds import KINDS, MEASURED
+from core.quality.kinds import KINDS, MEASURED, OF_LABELS
 from core.quality.rules import Rules, changed
 from core.workbench import Workbench
 
-FIXED_BY_REPAIR = ("leak", "unreadable")
-"""Kinds that nobody can call fine: a mark would be untrue, or a training would fail."""
-GATED = ("conflict", "twin")
-"""Kinds that the gate counts: a trainer decides on them."""
 BINS = 40
 MAX_REASON = 2_000
 LOGGED = 50
@@ -44,14 +40,6 @@ class Standing:
     findings: dict[str, int]
     kept: dict[str, int]
     """What people called fine as it is, by kind."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Of the label doubts that somebody decided on: how many labels were wrong indeed."""
-
-    decided: int
-    wrong: int
 
 
 @dataclass(frozen=True)
@@ -118,94 +106,6 @@ def set_rules(wb: Workbench, actor: auth.User, theme_id: int, values: Mapping[st
     saved = wb.db.write(work)
     intake.catch_up(wb, theme_id)
     return saved
-
-
-def decide(
-    wb: Workbench, actor: auth.User, theme_id: int, kind: str, ids: Sequence[int], *, keep: bool = True
-) -> int:
-    """Say that images are fine as they are, or take that back; returns how many changed.
-
-    Raises InvalidInput for a kind that nobody can call fine, NotFound, NotAllowed.
-    """
-    auth.require(actor, auth.LABELER)
-    if kind not in KINDS:
-        raise InvalidInput("There is no finding “{kind}”.", kind=kind[:50])
-    if kind in FIXED_BY_REPAIR:
-        raise InvalidInput("This finding cannot be called fine, for a model would suffer; repair it.")
-    if kind in GATED:
-        auth.require(actor, auth.TRAINER)
-    theme = themes.get(wb, theme_id)
-    wanted = sorted(set(ids))
-
-    def work(connection: sa.Connection) -> int:
-        themes.lock(connection, theme_id)
-        found = image_findings.c
-        bound = {"theme": theme_id, "kind": kind, "ids": wanted, "by": actor.id, "now": datetime.now(UTC)}
-        if keep:
-            chosen = sa.select(train_data.c.id).where(
-                conditions.live(theme_id), conditions.finding(kind, theme_id), train_data.c.id.in_(_given())
-            )
-            changed_images = list(connection.execute(chosen, {"ids": wanted}).scalars())
-            bound["ids"] = changed_images
-            connection.execute(_KEEP, bound)
-            connection.execute(_KEEP_NEW, bound)
-        else:
-            of = (found.theme_id == theme_id, found.kind == kind, found.image_id.in_(_given()))
-            kept = sa.select(found.image_id).where(*of, found.kept_at.is_not(None))
-            changed_images = list(connection.execute(kept, {"ids": wanted}).scalars())
-            # Twins and conflicts are found by comparing; their rows say nothing but “kept”.
-            if kind in conditions.COMPARED:
-                connection.execute(image_findings.delete().where(*of), {"ids": wanted})
-            else:
-                back = image_findings.update().where(*of).values(kept_by=None, kept_at=None)
-                connection.execute(back, {"ids": wanted})
-        if changed_images:
-            action = "keep" if keep else "reopen"
-            note(connection, theme, actor.id, action, {"kind": kind, "images": len(changed_images)})
-            detail = {"kind": kind, "images": changed_images[:1_000], "keep": keep}
-            audit.record(connection, actor, "quality.decide", f"theme {theme_id}", detail)
-        return len(changed_images)
-
-    return wb.db.write(work) if wanted else 0
-
-
-def guesses(wb: Workbench, theme_id: int, ids: Sequence[int]) -> dict[int, int]:
-    """The likelier label of images whose label is in doubt, by image id."""
-    found = image_findings.c
-    query = (
-        sa.select(found.image_id, found.guess_id)
-        .select_from(image_findings)
-        .join(train_data, train_data.c.id == found.image_id)
-        .where(
-            found.image_id.in_(ids),
-            found.kind == "mislabelled",
-            conditions.live(theme_id),
-            conditions.finding("mislabelled", theme_id),
-        )
-    )
-    with wb.db.read() as connection:
-        return {image_id: guess_id for image_id, guess_id in connection.execute(query)}
-
-
-def precision(wb: Workbench, theme_id: int) -> Precision:
-    """How often a doubt was right, from what people decided: another label taken, or this one kept."""
-    found = image_findings.c
-    other = train_data.c.label_id != found.label_id
-    query = (
-        sa.select(sa.func.count(), sa.func.count(sa.case((other, 1))))
-        .select_from(image_findings)
-        .join(train_data, train_data.c.id == found.image_id)
-        .where(
-            found.theme_id == theme_id,
-            found.kind == "mislabelled",
-            train_data.c.deleted_at.is_(None),
-            train_data.c.label_id.is_not(None),
-            sa.or_(found.kept_at.is_not(None), other),
-        )
-    )
-    with wb.db.read() as connection:
-        decided, wrong = connection.execute(query).one()
-    return Precision(int(decided), int(wrong))
 
 
 def histogram(wb: Workbench, theme_id: int, kind: str) -> list[tuple[float, int]]:
@@ -356,7 +256,7 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
         images=int(total),
         unreadable=number.get("unreadable", 0),
         leaks=number["leak"],
-        conflicts=number["conflict"],
+        conflicts=_conflicts(connection, theme_id) if number.get("contradicted") else number["conflict"],
         copies=_copies(connection, theme_id),
         fewest=per_label[fewest] if fewest is not None else 0,
         fewest_label=names.get(fewest, "") if fewest is not None else "",
@@ -370,26 +270,9 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
     return Standing(counts, gate.judge(counts, rules), findings, kept)
 
 
-def _given() -> sa.TextClause:
-    """The bound ids as a subquery: any number of them, where IN would name each."""
-    return sa.text("SELECT unnest(CAST(:ids AS BIGINT[]))")
-
-
-_KEEP = sa.text(
-    "UPDATE image_findings SET kept_by = :by, kept_at = CAST(:now AS TIMESTAMPTZ) WHERE kind = :kind"
-    " AND image_id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
-)
-_KEEP_NEW = sa.text(
-    'INSERT INTO image_findings (image_id, kind, theme_id, label_id, "at", kept_by, kept_at)'
-    " SELECT t.id, CAST(:kind AS VARCHAR), t.theme_id, t.label_id, CAST(:now AS TIMESTAMPTZ), CAST(:by AS BIGINT),"
-    " CAST(:now AS TIMESTAMPTZ) FROM train_data t WHERE t.id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
-    " AND NOT EXISTS (SELECT 1 FROM image_findings o WHERE o.image_id = t.id AND o.kind = CAST(:kind AS VARCHAR))"
-)
-
-
 def _open() -> sa.ColumnElement[bool]:
     found = image_findings.c
-    about_this_label = sa.or_(found.kind != "mislabelled", found.label_id == train_data.c.label_id)
+    about_this_label = sa.or_(found.kind.not_in(OF_LABELS), found.label_id == train_data.c.label_id)
     waits = sa.and_(train_data.c.split.is_(None), train_data.c.label_id.is_not(None))
     return sa.and_(found.kept_at.is_(None), about_this_label, sa.or_(found.kind != "left_out", waits))
 
@@ -397,6 +280,12 @@ def _open() -> sa.ColumnElement[bool]:
 def _unreadable() -> sa.ColumnElement[bool]:
     found = image_findings.c
     return sa.exists().where(found.image_id == train_data.c.id, found.kind == "unreadable")
+
+
+def _conflicts(connection: sa.Connection, theme_id: int) -> int:
+    either = sa.or_(*(conditions.finding(kind, theme_id) for kind in ("conflict", "contradicted")))
+    query = sa.select(sa.func.count()).select_from(train_data).where(conditions.live(theme_id), either)
+    return int(connection.execute(query).scalar_one())
 
 
 def _copies(connection: sa.Connection, theme_id: int) -> int:

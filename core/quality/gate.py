@@ -17,7 +17,7 @@ class Counts:
     leaks: int
     """Images whose look-alikes or group lie in another split."""
     conflicts: int
-    """Images whose look-alikes have another label."""
+    """Images whose look-alikes have another label, or whose own copy came with another one."""
     copies: int
     """Images beyond the first of each cluster of look-alikes."""
     fewest: int
@@ -99,12 +99,12 @@ def most(name: str, value: float, limit: float, weight: int, share: float) -> Li
 def title(line: Line) -> str:
     return {
         "leakage": _("Nothing is learnt from and tested with at once"),
-        "conflicts": _("Look-alikes have the same label"),
+        "conflicts": _("The same picture has one label"),
         "copies": _("Few copies"),
         "per-label": _("Enough images of every label"),
         "test-set": _("The test set is the frozen one"),
         "unreadable": _("Every file can be read"),
-        "unchecked": _("Every image was checked"),
+        "unchecked": _("Every image was measured and compared"),
     }[line.name]
 
 
@@ -132,10 +132,10 @@ def said(line: Line, counts: Counts) -> str:
             added=f"{counts.test_added:,}",
         )
     if not line.value:
-        return _("None found.")
+        return _("All were.") if line.name == "unchecked" else _("None found.")
     return {
         "leakage": _("{n} images have a look-alike, or one of their group, in another split."),
-        "conflicts": _("{n} images have a look-alike with another label."),
+        "conflicts": _("{n} images have a look-alike with another label, or came again with another one."),
         "unreadable": _("{n} files cannot be read."),
         "unchecked": _("{n} images were not looked at yet."),
     }[line.name].format(n=n)
@@ -145,12 +145,14 @@ def advice(line: Line) -> str:
     """What to do where the line fails."""
     return {
         "leakage": _("Press “Put look-alikes on one side”: you see before what would move."),
-        "conflicts": _("Open them and give each group one label."),
-        "copies": _("Open the look-alikes and keep the best of each group."),
+        "conflicts": _(
+            "Press “Give each group one label”, and answer for each image that came again with another label."
+        ),
+        "copies": _("Press “Keep the best of each”: you see before what would go."),
         "per-label": _("Label more images of it, or remove the label."),
         "test-set": _(
             "Look under “Frozen test set”: undo it, or have a trainer freeze it anew with a reason."
         ),
-        "unreadable": _("Remove these images, or upload them again."),
+        "unreadable": _("Press “Remove them”, then upload the files again."),
         "unchecked": _("Press “Check now”."),
     }[line.name]

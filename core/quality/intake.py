@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from core import themes
 from core.db.engine import bulk_insert, fetch_column, relation
-from core.db.tables import image_clusters, train_data
+from core.db.tables import image_clusters, image_findings, train_data
 from core.db.tables import themes as theme_rows
 from core.quality import groups, twins
 from core.quality.kinds import MEASURED
@@ -103,6 +103,38 @@ def leave_out(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Note as a finding that these images got no split though they have a label; dealing them ends it."""
     if ids:
         connection.execute(_LEFT_OUT, {"ids": list(ids), "now": datetime.now(UTC)})
+
+
+def contradict(connection: sa.Connection, theme_id: int, copies: Sequence[tuple[int, int, int]]) -> None:
+    """Note of images (id, their label, another) that a copy came with the other label; once, whatever was decided."""
+    found = image_findings.c
+    new = {image_id: (own, other) for image_id, own, other in copies}
+    query = sa.select(found.image_id, found.label_id, found.guess_id).where(
+        found.image_id.in_(new), found.kind == "contradicted"
+    )
+    old = {image_id: (own, other) for image_id, own, other in connection.execute(query)} if new else {}
+    stale = [image_id for image_id, said in old.items() if said != new[image_id]]
+    if stale:
+        connection.execute(
+            image_findings.delete().where(found.kind == "contradicted", found.image_id.in_(stale))
+        )
+    now = datetime.now(UTC)
+    bulk_insert(
+        connection,
+        image_findings,
+        [
+            {
+                "image_id": image_id,
+                "kind": "contradicted",
+                "theme_id": theme_id,
+                "label_id": own,
+                "guess_id": other,
+                "at": now,
+            }
+            for image_id, (own, other) in new.items()
+            if old.get(image_id) != (own, other)
+        ],
+    )
 
 
 def catch_up(wb: Workbench, theme_id: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.i18n import gettext as _
 
 SEVERE, NOTABLE, HINT = "severe", "notable", "hint"
+"""Severe is what no training may begin with: the gate counts it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("unreadable", SEVERE),
         Kind("leak", SEVERE),
         Kind("conflict", SEVERE),
-        Kind("mislabelled", SEVERE),
+        Kind("contradicted", SEVERE),
+        Kind("mislabelled", NOTABLE),
         Kind("left_out", NOTABLE),
         Kind("turned", NOTABLE),
         Kind("twin", NOTABLE),
@@ -52,6 +54,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("outlier", HINT),
     )
 }
+OF_LABELS = ("contradicted", "mislabelled")
+"""Kinds that speak against the label which an image has, and name a likelier one."""
 MEASURED = tuple(kind for kind in KINDS.values() if kind.threshold)
 
 
@@ -60,6 +64,7 @@ def title(name: str) -> str:
         "unreadable": _("Unreadable"),
         "leak": _("On both sides of the split"),
         "conflict": _("Same picture, different labels"),
+        "contradicted": _("Came again with another label"),
         "mislabelled": _("Probably a wrong label"),
         "left_out": _("Left out of the split"),
         "turned": _("Lies on its side or upside down"),
@@ -84,6 +89,7 @@ def meaning(name: str) -> str:
             "Nearly the same picture is learnt from and tested with, so the mark would be better than the model."
         ),
         "conflict": _("Nearly the same picture has two labels; at least one of them is wrong."),
+        "contradicted": _("The very same file came from the folders of two labels; one of them is wrong."),
         "mislabelled": _("Models that never saw this picture agree on another label."),
         "left_out": _(
             "These belong with images of two sides, or with the frozen test set, so no model learns from them."
@@ -112,6 +118,7 @@ def advice(name: str) -> str:
         "unreadable": _("Upload the file again, or remove the image."),
         "leak": _("Put each group of look-alikes on one side."),
         "conflict": _("Look at both and give them the same label."),
+        "contradicted": _("Look at each: take the label of the copy that was left out, or keep this one."),
         "mislabelled": _("Look at them, the most suspicious first: take the other label, or keep this one."),
         "left_out": _(
             "Put look-alikes on one side, then press Split again. What belongs with the frozen test set stays out."

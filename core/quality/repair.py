@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from core import audit, auth, labelling, themes
 from core.db.tables import image_clusters, image_features, image_findings, train_data
+from core.errors import InvalidInput
 from core.image_filter import SPLITS
 from core.images import DELETE
 from core.quality import conditions, frozen
@@ -24,6 +25,8 @@ from core.quality.twins import bonds_of
 from core.splits import SET_SPLIT
 from core.workbench import Workbench
 
+REMOVABLE = ("unreadable", "blank", "small")
+"""Kinds of findings whose images teach nothing, so that they are removed all at once."""
 _image = train_data.c
 HOME = ("test", "valid", "train")
 """Where a torn group goes: the test set never loses an image, so marks stay comparable.
@@ -132,6 +135,31 @@ def keep_best(
             audit.record(
                 connection, actor, "image.delete", f"theme {theme_id}", {"images": ids, "copies": True}
             )
+        return ids
+
+    return wb.db.write(work)
+
+
+def remove(wb: Workbench, actor: auth.User, theme_id: int, kind: str) -> list[int]:
+    """Remove the images with a finding of REMOVABLE; returns their ids, whose rows stay as tombstones.
+
+    Images of the frozen test set stay. Raises InvalidInput for another kind, NotFound, NotAllowed.
+    """
+    auth.require(actor, auth.LABELER)
+    if kind not in REMOVABLE:
+        raise InvalidInput("Images with the finding “{kind}” are not removed all at once.", kind=kind[:50])
+    theme = themes.get(wb, theme_id)
+
+    def work(connection: sa.Connection) -> list[int]:
+        themes.lock(connection, theme_id)
+        found = sa.select(_image.id).where(conditions.live(theme_id), conditions.finding(kind, theme_id))
+        fixed = frozen.members(connection, theme_id)
+        ids = sorted(set(connection.execute(found).scalars()) - set(fixed))
+        if ids:
+            connection.execute(DELETE, {"ids": ids, "now": datetime.now(UTC)})
+            note(connection, theme, actor.id, "fix", {"kind": kind, "images": len(ids)})
+            detail = {"images": ids, "finding": kind}
+            audit.record(connection, actor, "image.delete", f"theme {theme_id}", detail)
         return ids
 
     return wb.db.write(work)

@@ -32,7 +32,7 @@ from core.errors import NotFound
 from core.image_filter import SPLITS
 from core.images import AUDIT_BELOW
 from core.label_checks import Rate
-from core.quality import batches, check_jobs, findings, frozen, gate
+from core.quality import batches, check_jobs, decisions, findings, frozen, gate
 from core.quality.batches import Comparison
 from core.quality.gate import Counts, Gate
 from core.workbench import Workbench
@@ -146,7 +146,7 @@ def gather(wb: Workbench, theme_id: int, snapshot_id: int | None = None) -> Trus
         agreed = _agreed(connection, theme_id, label_of.keys())
     checks = [each for each in label_checks.newest(wb, theme_id) if each[0] in label_of]
     wrong = [each for each in checks if each[1] != each[2]]
-    told = findings.precision(wb, theme_id)
+    told = decisions.precision(wb, theme_id)
     test = [
         (sha, name) for sha, name, of in zip(columns["sha256"], names, split, strict=True) if of == "test"
     ]

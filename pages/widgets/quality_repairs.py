@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import streamlit as st
 
 from core import auth, images
 from core.i18n import gettext as _
 from core.i18n import ngettext
-from core.quality import repair
+from core.quality import kinds, repair
 from core.themes import Theme
 from core.workbench import Workbench
 from pages.widgets import frame
@@ -25,15 +27,22 @@ def one_side(wb: Workbench, me: auth.User, theme: Theme) -> None:
     if not moves:
         st.success(_("Nothing lies on both sides any more."))
         return
+    sides = {"train": _("train"), "valid": _("valid"), "test": _("test")}
+    went = Counter(sides.get(move.new or "", _("left out")) for move in moves)
     st.markdown(
-        _(
-            "{n} images would move to the side of their look-alikes or group. The test set never loses an image, so "
-            "marks stay comparable: all go to test, or, once it is frozen, those outside of it are left out."
-        ).format(n=len(moves))
+        ngettext(
+            "{n} image would move to the side of its look-alikes or group ({where}).",
+            "{n} images would move to the side of their look-alikes or group ({where}).",
+            len(moves),
+        ).format(n=f"{len(moves):,}", where=", ".join(f"{side}: {n:,}" for side, n in went.most_common()))
+        + " "
+        + _(
+            "The test set never loses an image, so marks stay comparable; once it is frozen, what belongs with its "
+            "images is left out."
+        )
     )
     shown = images.rows(wb, theme.id, [move.image_id for move in moves[:SHOWN]])
     by_id = {move.image_id: move for move in moves}
-    sides = {"train": _("train"), "valid": _("valid"), "test": _("test")}
     thumbnails(
         shown,
         {
@@ -41,7 +50,8 @@ def one_side(wb: Workbench, me: auth.User, theme: Theme) -> None:
             for i in shown
         },
     )
-    if st.button(_("Move {n} images").format(n=len(moves)), type="primary", key="yes-one-side"):
+    say = ngettext("Move {n} image", "Move {n} images", len(moves)).format(n=f"{len(moves):,}")
+    if st.button(say, type="primary", key="yes-one-side"):
         with frame.refusals():
             repair.one_side(wb, me, theme.id)
             st.rerun()
@@ -65,9 +75,32 @@ def keep_best(wb: Workbench, me: auth.User, theme: Theme) -> None:
     for each in clusters[:4]:
         shown = images.rows(wb, theme.id, [each.best, *each.rest[: SHOWN - 1]])
         thumbnails(shown, {i.id: _("stays") if i.id == each.best else _("goes") for i in shown})
-    if st.button(_("Remove {n} copies").format(n=gone), type="primary", key="yes-keep-best"):
+    say = ngettext("Remove {n} copy", "Remove {n} copies", gone).format(n=f"{gone:,}")
+    if st.button(say, type="primary", key="yes-keep-best"):
         with frame.refusals():
             repair.keep_best(wb, me, theme.id)
+            st.rerun()
+
+
+@frame.dialog(_("Remove these images"), on_dismiss="rerun")
+def remove(wb: Workbench, me: auth.User, theme: Theme, kind: str) -> None:
+    which = images.Filter(finding=kind, sort="finding")
+    ids = images.ids(wb, theme.id, which).tolist()
+    if not ids:
+        st.success(_("None are left."))
+        return
+    st.markdown(
+        kinds.meaning(kind)
+        + " "
+        + _("Models trained before keep their record of them; what is in the frozen test set stays.")
+    )
+    thumbnails(images.rows(wb, theme.id, ids[: 3 * SHOWN]), {})
+    if len(ids) > 3 * SHOWN:
+        st.caption(_("… and {n} more.").format(n=f"{len(ids) - 3 * SHOWN:,}"))
+    say = ngettext("Remove {n} image", "Remove {n} images", len(ids)).format(n=f"{len(ids):,}")
+    if st.button(say, type="primary", key="yes-remove"):
+        with frame.refusals():
+            repair.remove(wb, me, theme.id, kind)
             st.rerun()
 
 
@@ -99,7 +132,8 @@ def one_label(wb: Workbench, me: auth.User, theme: Theme) -> None:
                 for image in pictures
             },
         )
-        if st.button(_("Label {n} images").format(n=f"{changed:,}"), type="primary", key="yes-one-label"):
+        say = ngettext("Label {n} image", "Label {n} images", changed).format(n=f"{changed:,}")
+        if st.button(say, type="primary", key="yes-one-label"):
             with frame.refusals():
                 repair.one_label(wb, me, theme.id)
                 st.rerun(scope="fragment")

@@ -176,17 +176,19 @@ class Upload {
     const t = this.component.data.text;
     const box = element("div", { class: "report", role: "status", "data-testid": "upload-report" });
     if (problem) { box.classList.add("bad"); box.append(element("p", { text: problem })); }
-    box.append(element("p", { text: fill(t.done, { added: total.added }) }));
+    box.append(element("p", { text: fill(t.done, { added: total.added.toLocaleString() }) }));
     if (total.labels.length) box.append(element("p", { text: fill(t.new_labels, { names: total.labels.join(", ") }) }));
-    if (total.duplicates) box.append(element("p", { text: fill(t.duplicates, { n: total.duplicates }) }));
-    const list = (words, all, texts) => {
+    if (total.duplicates) box.append(element("p", { text: fill(t.duplicates, { n: total.duplicates.toLocaleString() }) }));
+    const list = ([one, many], all, texts) => {
       if (!all) return;
       const shown = texts.slice(0, LISTED);
-      box.append(element("p", { text: fill(words, { n: all }) }),
+      box.append(element("p", { text: fill(all === 1 ? one : many, { n: all.toLocaleString() }) }),
         element("ul", {}, ...shown.map((text) => element("li", { text }))));
-      if (all > shown.length) box.append(element("p", { text: fill(t.more, { n: all - shown.length }) }));
+      if (all > shown.length) box.append(element("p", { text: fill(t.more, { n: (all - shown.length).toLocaleString() }) }));
     };
     list(t.contradicted, total.contradicted, total.other);
+    const { settle } = this.component.data;
+    if (total.contradicted && settle) box.append(element("p", {}, element("a", { href: settle, target: "_self", text: t.settle })));
     list(t.refused, total.refused, total.list.map((item) => item.reason));
     box.append(element("button", { type: "button", text: t.close, onclick: () => box.remove() }));
     this.status.replaceChildren(box);

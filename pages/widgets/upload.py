@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core import auth, themes
 from core.i18n import gettext as _
+from core.i18n import ngettext
 from pages.widgets import component
 
 _UPLOAD = component.load("upload")
@@ -49,6 +50,7 @@ def draw(theme: themes.Theme, user: auth.User) -> Uploaded | None:
     return zone(
         f"upload-{theme.id}",
         f"/api/theme/{theme.id}/images/upload/",
+        settle=f"/quality?theme={theme.id}",
         options=[
             Option(
                 "byLabel",
@@ -66,8 +68,13 @@ def draw(theme: themes.Theme, user: auth.User) -> Uploaded | None:
     )
 
 
-def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploaded | None:
-    """Draw the place to drop files on; they are posted to `to`. What came in the run after an upload, else None."""
+def zone(
+    key: str, to: str | Made, *, options: Sequence[Option] = (), settle: str | None = None
+) -> Uploaded | None:
+    """Draw the place to drop files on; they are posted to `to`. What came in the run after an upload, else None.
+
+    `settle`: where it is decided which label a picture has that came with two.
+    """
     result = _UPLOAD(
         key=key,
         data={
@@ -75,6 +82,7 @@ def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploade
             "address": to if isinstance(to, str) else None,
             "made": None if isinstance(to, str) else vars(to),
             "options": [vars(option) for option in options],
+            "settle": settle,
             "text": {
                 "drop": _("Drop images, a folder, or a zip or tar of them here"),
                 "choose": _("Choose files"),
@@ -83,11 +91,17 @@ def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploade
                 "working": _("Reading the images …"),
                 "done": _("{added} images added."),
                 "duplicates": _("{n} were there already and were left out."),
-                "contradicted": _(
-                    "{n} of them lay in the folder of another label than the image has here, which it keeps. "
-                    "One of the two is wrong; look at:"
+                "contradicted": _forms(
+                    lambda n: ngettext(
+                        "{n} of them lay in the folder of another label than the image has here, which it keeps for "
+                        "now. One of the two is wrong:",
+                        "{n} of them lay in the folders of other labels than the images have here, which they keep "
+                        "for now. One of the two is wrong each time:",
+                        n,
+                    )
                 ),
-                "refused": _("{n} files were refused:"),
+                "settle": _("Settle which label is right"),
+                "refused": _forms(lambda n: ngettext("{n} file was refused:", "{n} files were refused:", n)),
                 "more": _("… and {n} more."),
                 "new_labels": _("New labels: {names}."),
                 "failed": _(
@@ -102,3 +116,8 @@ def zone(key: str, to: str | Made, *, options: Sequence[Option] = ()) -> Uploade
         on_done_change=lambda: None,
     )
     return Uploaded(**result.done) if result.done else None
+
+
+def _forms(words: Callable[[int], str]) -> list[str]:
+    """A sentence for one and for many."""
+    return [words(1), words(2)]

@@ -4,11 +4,12 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import png
+from pictures import encoded, picture, png
 
 from core import auth, images, snapshots, splits, themes
 from core.errors import InvalidInput, NotAllowed
 from core.images import SPLITS
+from core.quality import findings
 from core.splits import RATIOS, shares_of
 from core.workbench import Workbench
 
@@ -136,6 +137,28 @@ def test_uploaded_train_and_test_folders_give_valid_from_train_once(
     assert (report.dealt, report.kept) == ({"train": 0, "valid": 4, "test": 0}, 24)
     assert {image.id for image in images.page(wb, theme, images.Filter(split="test")).items} == tested
     assert splits.split(wb, trainer, theme).dealt["valid"] == 0
+
+
+def test_valid_is_taken_from_train_without_tearing_look_alikes_or_groups_apart(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    theme = themes.create(wb, trainer, name="Twins").id
+    pictures = [picture(n, (96, 64)) for n in range(24)]
+    files = [(f"train/{'ab'[n % 2]}/{n}.png", encoded(image)) for n, image in enumerate(pictures)]
+    files += [
+        (f"train/{'ab'[n % 2]}/{n}-again.png", encoded(pictures[n].resize((80, 53)))) for n in range(0, 24, 2)
+    ]
+    files += [(f"test/{'ab'[n % 2]}/t{n}.png", png(100 + n)) for n in range(6)]
+    options = {"label_from_folder": True, "create_labels": True, "split_from_folder": True}
+    images.add(wb, trainer, theme, files, **options)
+    findings.set_rules(wb, trainer, theme, {"group_pattern": r"(b)/[13579]\.png$"})
+    before = findings.standing(wb, theme).findings
+    assert (before["leak"], before["twin"]) == (0, 24)
+    report = splits.split(wb, trainer, theme)
+    assert report.dealt["valid"] > 0
+    assert findings.standing(wb, theme).findings["leak"] == 0
+    by_label = images.statistics(wb, theme).by_label_split
+    assert all(each["valid"] >= 1 for each in by_label.values())
 
 
 def test_valid_is_not_taken_from_data_a_model_may_have_learnt_from(wb: Workbench, trainer: auth.User) -> None:

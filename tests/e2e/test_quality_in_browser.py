@@ -54,6 +54,7 @@ def planted() -> dict[str, bytes]:
     files["test/0/leak.jpg"] = brighter(good[0][12])
     files["train/1/copy.jpg"] = brighter(good[1][13])
     files["train/3/other.jpg"] = brighter(good[2][14])
+    files["train/2/zero.png"] = files["train/0/0-15.png"]  # the same file, with another label
     files["train/2/blank.png"] = encoded(Image.new("L", (48, 48), 90))
     files["train/2/torn.png"] = encoded(good[2][0])[:90]
     return files
@@ -94,9 +95,11 @@ def test_planted_faults_are_found_and_repaired_until_the_gate_passes(
         files={"files": ("digits.zip", zipped(planted()))},
     ).json()
     assert [each["name"] for each in report["refused"]] == ["train/2/torn.png"]
+    assert "is damaged or cut short" in report["refused"][0]["reason"]
     found = standing(app, theme)["findings"]
     # A few digits were written so alike that they count as twins; nobody planted those.
     assert (found["leak"], found["conflict"], found["blank"]) == (2, 2, 1) and found["twin"] >= 6
+    assert found["contradicted"] == 1
 
     page.goto(f"/training?theme={theme}")
     expect(page.get_by_text("The dataset gate fails.")).to_be_visible()
@@ -105,7 +108,7 @@ def test_planted_faults_are_found_and_repaired_until_the_gate_passes(
     expect(page.locator(".st-key-gate").get_by_text("FAIL")).to_be_visible()
 
     press(page, "one-side")
-    page.get_by_role("button", name="Move 1 images").click()
+    page.get_by_role("button", name="Move 1 image", exact=True).click()
     expect(page.locator(".st-key-finding-leak")).to_have_count(0)
     settings = Settings.from_env(
         {
@@ -121,19 +124,25 @@ def test_planted_faults_are_found_and_repaired_until_the_gate_passes(
     doubts = page.locator(".st-key-finding-mislabelled")
     expect(doubts).to_be_visible()
     press(page, "one-label")
-    page.get_by_role("button", name="Label 1 images").click()
+    page.get_by_role("button", name="Label 1 image", exact=True).click()
     expect(page.get_by_text("All look-alikes have one label now.")).to_be_visible()
     page.get_by_role("button", name="Close").last.click()
     expect(page.locator(".st-key-finding-conflict")).to_have_count(0)
-    for left in range(standing(app, theme)["findings"]["mislabelled"], 0, -1):
-        expect(doubts.get_by_text(f"· {left}")).to_be_visible()
-        doubts.get_by_role("button", name="Take the likelier").first.click()
-    expect(doubts).to_have_count(0)
+    copied = page.locator(".st-key-finding-contradicted")
+    expect(copied.get_by_text("Labelled 0, a copy came as 2")).to_be_visible()
+    copied.get_by_role("button", name="It is right").click()
+    expect(copied).to_have_count(0)
+    press(page, "remove-blank")
+    page.get_by_role("button", name="Remove 1 image", exact=True).click()
+    expect(page.locator(".st-key-finding-blank")).to_have_count(0)
+    settle_doubts_in_the_grid(page, app, theme)
+    page.goto(f"/quality?theme={theme}")
     assert standing(app, theme)["findings"]["conflict"] == 0
     press(page, "keep-best")
     page.get_by_role("button", name=re.compile(r"Remove \d+ copies")).click()
     expect(page.locator(".st-key-finding-twin")).to_have_count(0)
     expect(page.locator(".st-key-gate").get_by_text("PASS")).to_be_visible()
+    expect(page.get_by_text("These images are fit for a training.")).to_be_visible()
     page.get_by_text("Log of checks and decisions").click()
     after = standing(app, theme)
     assert (after["passed"], after["score"]) == (True, 100)
@@ -144,11 +153,60 @@ def test_planted_faults_are_found_and_repaired_until_the_gate_passes(
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
 
 
-def test_the_grid_opens_with_a_finding(page: Page, app: App) -> None:
-    page.goto("/quality?theme=1")
-    finding = page.locator(".st-key-finding-blank")
-    finding.get_by_role("link", name="Open in the grid").click()
-    page.wait_for_url("**/theme?theme=1*finding=blank*")
+def settle_doubts_in_the_grid(page: Page, app: App, theme: int) -> None:
+    """By keys, with a word waved through in between and taken back."""
+    doubted = standing(app, theme)["findings"]["mislabelled"]
+    assert doubted >= 3
+    page.locator(".st-key-finding-mislabelled").get_by_role("link", name="Open in the grid").click()
+    page.wait_for_url(f"**/theme?theme={theme}*finding=mislabelled*")
+    tiles = page.get_by_test_id("tile")
+    expect(tiles).to_have_count(doubted)
     expect(page.get_by_test_id("active-finding")).to_be_visible()
+    tiles.first.click()
+    likelier = tiles.first.locator(".foot .n")
+    expect(likelier).to_have_text(re.compile(r"^[0-3]\?$"))
+    said = (likelier.text_content() or "").rstrip("?")
+    page.keyboard.press("a")
+    expect(tiles.first.locator(".foot .name")).to_have_text(said)
+    expect(tiles.nth(1)).to_have_attribute("aria-selected", "true")  # the next one, whatever its label
+
+    page.get_by_test_id("fine").click()
+    expect(tiles).to_have_count(doubted - 1)
+    page.get_by_test_id("undo").click()
+    expect(tiles).to_have_count(doubted - 1)  # the one that was labelled is none any more
+    wait_for(lambda: standing(app, theme)["findings"]["mislabelled"] == doubted - 1)
+    assert standing(app, theme)["kept"].get("mislabelled", 0) == 0
+
+    page.get_by_test_id("grid").press("Control+a")
+    page.get_by_test_id("likelier").click()
+    wait_for(lambda: standing(app, theme)["findings"]["mislabelled"] <= judged_alone(app, theme))
+    while left := standing(app, theme)["findings"]["mislabelled"]:  # these are judged by themselves
+        page.reload()
+        tiles.first.click()
+        page.keyboard.press("a")
+        wait_for(lambda left=left: standing(app, theme)["findings"]["mislabelled"] < left)
+
+
+def judged_alone(app: App, theme: int) -> int:
+    """Images that measure how right labels are, among the doubted ones."""
+    found = app.admin.get(f"/api/theme/{theme}/images/?finding=mislabelled").json()["items"]
+    return sum(each["audit"] for each in found)
+
+
+def test_what_was_called_fine_is_taken_back_on_the_screen(page: Page, app: App) -> None:
+    found = app.admin.patch("/api/theme/1/quality/rules/", json={"plain_below": 8}).json()["findings"][
+        "plain"
+    ]
+    assert found > 20
+    page.goto("/theme?theme=1&finding=plain&sort=finding")
+    page.get_by_test_id("grid").press("Control+a")
+    page.get_by_test_id("fine").click()
+    page.get_by_test_id("yes").click()  # so many are asked about first
+    wait_for(lambda: standing(app, 1)["kept"].get("plain") == found)
+    page.goto("/quality?theme=1")
+    expect(page.locator(".st-key-finding-plain")).to_have_count(0)
+    page.get_by_text(re.compile(r"\d+ findings were called fine as they are")).click()
+    page.locator(".st-key-decision-0").get_by_role("button", name="Take back").click()
+    expect(page.locator(".st-key-finding-plain").get_by_text(f"· {found}")).to_be_visible()
     Path(app.folder / "log").read_text().index("Application startup complete")
     assert "Traceback" not in Path(app.folder / "log").read_text()

@@ -175,7 +175,7 @@ def test_nobody_is_let_down_while_production_changes_and_a_replica_is_killed(
             servers()[0].kill()
             time.sleep(3)
             production.roll_back(wb, trainer, two, "it answers nonsense")
-            wait_for(lambda: up(wb, one, 1), UP_SECONDS)
+            wait_for(lambda: up(wb, one, 2), UP_SECONDS)
             before = len(users.versions)
             wait_for(lambda: one in users.versions[before:], 30)
             time.sleep(2)
@@ -183,6 +183,7 @@ def test_nobody_is_let_down_while_production_changes_and_a_replica_is_killed(
         assert len(users.versions) > 200
 
         [serving.stop(wb, trainer, each.id) for each in serving.deployments(wb) if each.version.id == two]
+        serving.deploy(wb, trainer, one, replicas=1)
         wait_for(lambda: len(servers()) == 1, 60)
         wait_for(lambda: spare_waits(wb.settings), UP_SECONDS)
         with load(wb, viewer, model) as users:  # one server alone: whoever asks waits for the spare one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core import auth, images, themes
 from core.images import Statistics
-from core.quality import kinds
+from core.quality import decisions, kinds
 from pages.widgets import component, steps
 from pages.widgets.grid.texts import texts
 
@@ -41,6 +41,8 @@ def draw(
             "people": [{"id": person.id, "name": person.name} for person in people],
             "imports": imports,
             "findings": [{"id": name, "name": kinds.title(name)} for name in kinds.KINDS],
+            "of_labels": kinds.OF_LABELS,
+            "may_call_fine": [name for name in kinds.KINDS if decisions.may_decide(user, name)],
             "has_model": has_model,
             "may_label": user.may(auth.LABELER) and not day,
             "enough": steps.ENOUGH,

@@ -2,6 +2,7 @@
 const UNDO_STEPS = 100;
 const ASK_FROM = 1000;
 const ACT_IMAGES = 5000;
+const FINE_ASK_FROM = 20;
 
 class Acts {
   // Gives images one label, or each its `own` (a Map); true where that changes something.
@@ -9,6 +10,7 @@ class Acts {
     const to = (id) => (own ? own.get(id) : labelId);
     if (!this.data.may_label || !ids.length || (this.inBatch && labelId === null)) return false;
     if (this.inBatch) source = "queue";
+    else if (source === "hand" && this.data.of_labels.includes(this.filters.get("finding"))) source = "settled"; // seen with the doubt
     if (ids.length >= ASK_FROM && !this.agreed) {
       const name = own ? this.data.text.filter_suggested : labelId === null ? this.data.text.clear : this.labels.get(labelId).name;
       this.ask(fill(this.data.text.many_ask, { n: ids.length.toLocaleString(), label: name }), this.data.text.yes_label, () => {
@@ -81,18 +83,76 @@ class Acts {
     this.scroll.focus({ preventScroll: true });
   }
 
+  // The next row without a label, of those that are here; where that is none, and among findings, the next row.
   nextUnlabelled(from) {
-    for (let index = from; index < Math.min(this.rows.length, from + MAX_ROWS); index += 1) {
+    for (let index = from; index < this.rows.length && !this.filters.get("finding"); index += 1) {
       const item = this.rows.at(index);
-      if (!item || (!item.gone && this.labelOf(item) === null)) return index;
+      if (!item) break;
+      if (!item.gone && this.labelOf(item) === null) return index;
     }
     return Math.min(from, this.rows.length - 1);
+  }
+
+  // The same, however far away it is: the server knows. Nothing is selected meanwhile, so no key labels a wrong image.
+  async seekUnlabelled(from) {
+    const near = this.nextUnlabelled(from);
+    const item = this.rows.at(near);
+    if (this.inBatch || this.past || (item && !item.gone && this.labelOf(item) === null)) return near;
+    this.select([]);
+    try {
+      const query = this.filters.query();
+      query.set("state", "unlabelled");
+      for (const id of await this.rows.idsOf(query, this.stop.signal)) {
+        const index = this.rows.indexOf(id);
+        const row = this.rows.items.get(id);
+        if (index >= from && !(row && this.labelOf(row) !== null)) return index;
+      }
+    } catch { /* then the next one is as good as any */ }
+    return near;
+  }
+
+  async skip() {
+    const asked = this.rows.ids;
+    const index = await this.seekUnlabelled(this.at + 1);
+    if (asked === this.rows.ids) this.moveTo(index);
+  }
+
+  // The label that a finding says is likelier, while the image still has the one that it speaks against.
+  likelier(item) {
+    return this.labelOf(item) === item.label_id && item.label_id !== null && !this.inBatch ? this.labels.get(item.likelier_label_id) : undefined;
+  }
+
+  // Each of the chosen images gets the likelier label; of many, those that measure how right labels are stay as they are.
+  async takeLikelier() {
+    const t = this.data.text;
+    const ids = [...this.selected];
+    const own = new Map();
+    let left = 0;
+    try {
+      for await (const item of this.rows.each(ids)) {
+        const label = this.likelier(item);
+        if (label && item.audit && ids.length > 1) left += 1;
+        else if (label) own.set(item.id, label.id);
+      }
+    } catch (error) {
+      this.tell(error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection);
+      return;
+    }
+    const [first] = own.values();
+    if (own.size && this.apply([...own.keys()], first, "settled", own)) this.afterLabel();
+    if (left) this.tell(fill(t.likelier_left, { n: left.toLocaleString() }));
   }
 
   // Each of the chosen images gets what the model suggests for it, but for those that are judged without it.
   acceptSuggestion(give) {
     if (this.inBatch) return;
     const ids = this.selected.size ? [...this.selected] : [this.rows.ids[this.at]];
+    if (this.data.of_labels.includes(this.filters.get("finding"))) {
+      const item = ids.length === 1 && this.rows.items.get(ids[0]);
+      if (!item) this.takeLikelier();
+      else if (this.likelier(item)) give(this.likelier(item).id);
+      return;
+    }
     const own = new Map();
     for (const item of ids.map((id) => this.rows.items.get(id))) {
       if (item && !item.gone && !item.audit && this.labels.has(item.suggested_label_id) && this.labelOf(item) === null) own.set(item.id, item.suggested_label_id);
@@ -109,6 +169,7 @@ class Acts {
   takeBack(stack, other, source) {
     const step = stack.pop();
     if (!step) return;
+    if (step.fine) { this.decideAgain(step, stack, other, source === "redo"); return; }
     const now = [];
     let gained = 0;
     const paint = new Map(step.before);
@@ -136,6 +197,35 @@ class Acts {
     else if (index >= 0) this.moveTo(index);
   }
 
+  // What a person calls fine is no finding any more and leaves the list; it can be undone like a label.
+  callFine() {
+    const t = this.data.text;
+    const ids = [...this.selected];
+    const kind = this.filters.get("finding");
+    const does = async () => {
+      if (!await this.takeOff(ids, "quality/decide", { kind })) return;
+      this.undoable.push({ ids: [], before: [], fine: { kind, ids } });
+      this.redoable = [];
+      this.keepUndo();
+      this.drawSelection();
+    };
+    if (ids.length < FINE_ASK_FROM) does();
+    else this.ask(fill(t.fine_ask, { n: ids.length.toLocaleString() }), t.yes_fine, does);
+  }
+
+  async decideAgain(step, stack, other, keep) {
+    const { kind, ids } = step.fine;
+    try {
+      for (let from = 0; from < ids.length; from += ACT_IMAGES) await this.post("quality/decide", { kind, keep, ids: ids.slice(from, from + ACT_IMAGES) });
+      other.push(step);
+    } catch (error) {
+      stack.push(step);
+      this.tell(error instanceof Refused ? fill(this.data.text.refused, { reason: error.message }) : this.data.text.no_connection);
+    }
+    this.keepUndo();
+    this.load();
+  }
+
   keepUndo() {
     const light = (steps) => steps.map((step) => ({ ...step, before: (step.before ?? []).slice(0, 500) }));
     this.outbox.write(sessionStorage, this.undoKey, { undo: light(this.undoable), redo: light(this.redoable) });
@@ -148,6 +238,7 @@ class Acts {
       for (const [id, labelId] of action.paint) {
         const item = this.rows.items.get(id);
         if (!item) continue;
+        if (item.label_id !== labelId) item.likelier_label_id = null;
         item.label_id = labelId;
         item.labeled_at = labelId === null ? null : now;
         item.labeled_by = labelId === null ? null : this.data.me.name;
@@ -165,8 +256,7 @@ class Acts {
   }
 
   refused(action, reason) {
-    this.marker.textContent = fill(this.data.text.refused, { reason });
-    this.marker.classList.add("bad");
+    this.tell(fill(this.data.text.refused, { reason }));
     this.undoable = this.undoable.filter((step) => !step.ids.includes(action.id));
     this.refreshShown();
     this.total = null; // the next look at the server brings the counts

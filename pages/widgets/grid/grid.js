@@ -149,12 +149,13 @@ class Grid extends Acts {
       made.always = always;
       return made;
     };
-    const tools = [tool("focus", null, () => this.open(this.nextUnlabelled(this.at), true), true)];
+    const tools = [tool("focus", null, async () => this.open(await this.seekUnlabelled(this.at), true), true)];
     tools.push(tool("review", null, () => this.filters.set({ sort: "suspicious" }), true));
     tools.push(tool("similar", "M", () => this.findSimilar(this.rows.ids[this.at])));
     if (this.data.may_label) {
       tools.splice(1, 0, tool("my_batch", null, () => this.nextBatch(), true));
       tools.push(tool("flag", "F", () => this.flag()));
+      tools.push(tool("likelier", "A", () => this.takeLikelier()));
       tools.push(tool("fine", null, () => this.callFine()));
       tools.push(tool("delete", null, () => this.askDelete()));
       tools.push(tool("undo", null, () => this.undo(), true), tool("redo", null, () => this.redo(), true));
@@ -176,8 +177,10 @@ class Grid extends Acts {
     for (const tool of this.tools.children) if (tool !== this.fresh) tool.hidden = !(n || tool.always);
     const review = !this.past && this.filters.get("label") && this.filters.sort !== "suspicious" && this.suggestions.state?.n_suggested;
     this.tools.querySelector("[data-testid=review]").hidden = !review;
-    const fine = this.tools.querySelector("[data-testid=fine]");
-    if (fine) fine.hidden = !n || !this.filters.get("finding") || this.filters.get("finding") === "leak";
+    for (const [name, kinds] of [["likelier", this.data.of_labels], ["fine", this.data.may_call_fine]]) {
+      const tool = this.tools.querySelector(`[data-testid=${name}]`);
+      if (tool) tool.hidden = !n || !kinds.includes(this.filters.get("finding"));
+    }
     this.tools.querySelector("[data-testid=undo]")?.toggleAttribute("disabled", !this.undoable.length);
     this.tools.querySelector("[data-testid=redo]")?.toggleAttribute("disabled", !this.redoable.length);
     this.tools.querySelector("[data-testid=focus]").toggleAttribute("disabled", !this.rows.length);
@@ -234,6 +237,8 @@ class Grid extends Acts {
   }
 
   suggestionText(item) {
+    const likelier = this.likelier(item);
+    if (likelier) return fill(this.data.text.likelier_is, { label: likelier.name });
     const label = this.labels.get(item.suggested_label_id);
     if (!label || item.audit || this.inBatch || this.labelOf(item) !== null) return "";
     return fill(this.data.text.suggestion, { label: label.name, percent: Math.round(item.suggested_confidence * 100) });
@@ -266,14 +271,16 @@ class Grid extends Acts {
     dot.hidden = !(label ?? guess);
     name.textContent = label ? label.name : guess ? `${guess.name}?` : t.unlabelled_badge;
     name.classList.toggle("none", !label);
-    const other = label && this.filters.sort === "suspicious" && item.suggested_label_id !== label.id && this.labels.get(item.suggested_label_id);
+    const likelier = this.data.of_labels.includes(this.filters.get("finding")) && this.likelier(item);
+    const other = likelier || (label && this.filters.sort === "suspicious" && item.suggested_label_id !== label.id && this.labels.get(item.suggested_label_id));
     number.textContent = guess ? `${Math.round(item.suggested_confidence * 100)} %` : other ? `${other.name}?` : "";
-    number.title = other ? fill(t.suggestion, { label: other.name, percent: Math.round(item.suggested_confidence * 100) }) : "";
+    number.title = likelier ? fill(t.likelier_is, { label: likelier.name })
+      : other ? fill(t.suggestion, { label: other.name, percent: Math.round(item.suggested_confidence * 100) }) : "";
     badge.textContent = item.split ? t[item.split] : "";
     badge.hidden = !item.split;
     flag.hidden = item.flag_note === null;
     flag.title = item.flag_note ?? "";
-    tile.setAttribute("aria-label", [item.file_name, label ? label.name : guess ? fill(t.suggestion, { label: guess.name, percent: number.textContent }) : t.unlabelled_badge,
+    tile.setAttribute("aria-label", [item.file_name, label ? label.name : guess ? fill(t.suggestion, { label: guess.name, percent: number.textContent }) : t.unlabelled_badge, likelier ? number.title : "",
       item.split ? t[item.split] : "", item.flag_note !== null ? t.flagged_yes : ""].filter(Boolean).join(", "));
   }
 
@@ -371,7 +378,7 @@ class Grid extends Acts {
     else if (event.key === "Escape") this.select([]);
     else if (event.key === "Delete" && this.data.may_label) { event.preventDefault(); this.askDelete(); }
     else if (!command && !event.altKey && event.key.toLowerCase() === "m") { event.preventDefault(); this.findSimilar(this.rows.ids[this.at]); }
-    else if (!command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.moveTo(this.nextUnlabelled(this.at + 1)); }
+    else if (!command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.skip(); }
     else this.labelKey(event, (labelId) => { this.apply([...this.selected], labelId, this.filters.sort === "sweep" ? "sweep" : "hand"); this.afterLabel(); });
   }
 
@@ -457,26 +464,32 @@ class Grid extends Acts {
     });
   }
 
-  // What a person calls fine is no finding any more and leaves the list.
-  async callFine() {
-    await this.takeOff([...this.selected], "quality/decide", { kind: this.filters.get("finding") });
+  async post(path, body) {
+    const answer = await answerOf(`/api/theme/${this.data.theme}/${path}/`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    });
+    return answer.json();
   }
 
-  // Sends a request about images, after which they are not shown any more.
+  // A sentence about what went wrong, or was left.
+  tell(text) {
+    this.marker.textContent = text;
+    this.marker.classList.add("bad");
+  }
+
+  // Sends a request about images, after which they are not shown any more; true where all of it arrived.
   async takeOff(ids, path, extra, take = () => {}) {
     const t = this.data.text;
+    let done = true;
     try {
       for (let from = 0; from < ids.length; from += ACT_IMAGES) {
         const part = ids.slice(from, from + ACT_IMAGES);
-        const answer = await answerOf(`/api/theme/${this.data.theme}/${path}/`, {
-          method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ids: part, ...extra }),
-        });
-        take(await answer.json());
+        take(await this.post(path, { ids: part, ...extra }));
         this.rows.remove(part);
       }
     } catch (error) {
-      this.marker.textContent = error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection;
-      this.marker.classList.add("bad");
+      done = false;
+      this.tell(error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection);
     }
     this.message.hidden = this.rows.length > 0;
     this.tiles.clear();
@@ -484,6 +497,7 @@ class Grid extends Acts {
     this.drawCounts();
     this.select([], Math.min(this.at, Math.max(0, this.rows.length - 1)));
     this.scroll.focus({ preventScroll: true });
+    return done;
   }
 
   // Takes the next images once the last ones are answered and saved.

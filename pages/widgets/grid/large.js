@@ -161,15 +161,9 @@ class Large {
     this.show();
   }
 
-  // To the next image without a label; where none of the next rows is one, to the next image.
+  // To the next image without a label; where the next rows that are here are none, to the next image.
   onward() {
-    const { rows } = this.grid;
-    const near = Math.min(rows.length, this.index + CHUNK);
-    for (let index = this.index + 1; index < near; index += 1) {
-      const item = rows.at(index);
-      if (!item || (!item.gone && this.grid.labelOf(item) === null)) { this.index = index; this.show(); return; }
-    }
-    this.step(1);
+    this.step(Math.max(1, this.grid.nextUnlabelled(this.index + 1) - this.index));
   }
 
   step(by) {

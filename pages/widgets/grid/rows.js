@@ -31,15 +31,32 @@ class Rows {
     this.stop = new AbortController();
     const { signal } = this.stop;
     this.asked.clear();
-    const [ids] = await Promise.all([
-      answerOf(`/api/theme/${this.theme}/images/ids/?${query}`, { signal }).then(async (answer) => {
-        const bytes = await answer.arrayBuffer();
-        if (answer.headers.get("X-Id-Bytes") === "4") return new Uint32Array(bytes);
-        return Float64Array.from(new BigUint64Array(bytes), Number);
-      }),
-      first ? this.peek(query, signal) : null,
-    ]);
+    const [ids] = await Promise.all([this.idsOf(query, signal), first ? this.peek(query, signal) : null]);
     this.take(ids);
+  }
+
+  async idsOf(query, signal) {
+    const answer = await answerOf(`/api/theme/${this.theme}/images/ids/?${query}`, { signal });
+    const bytes = await answer.arrayBuffer();
+    if (answer.headers.get("X-Id-Bytes") === "4") return new Uint32Array(bytes);
+    return Float64Array.from(new BigUint64Array(bytes), Number);
+  }
+
+  // The rows of these images, also of those that are not kept here.
+  async* each(ids) {
+    for (let from = 0; from < ids.length; from += CHUNK) {
+      const part = ids.slice(from, from + CHUNK);
+      const missing = part.filter((id) => !this.items.has(id));
+      const found = new Map();
+      if (missing.length) {
+        const answer = await answerOf(`/api/theme/${this.theme}/images/rows/?ids=${missing.join(",")}`, { signal: this.stop.signal });
+        for (const item of (await answer.json()).items) found.set(item.id, item);
+      }
+      for (const id of part) {
+        const item = this.items.get(id) ?? found.get(id);
+        if (item && !item.gone) yield item;
+      }
+    }
   }
 
   // The images that this person alone is to label now.

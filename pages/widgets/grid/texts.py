@@ -78,15 +78,23 @@ def texts() -> dict[str, str | dict[str, str]]:
         "flag": _("Unsure"),
         "flag_help": _("Flag the selected images as unsure, with a note, or take the flag away."),
         "fine": _("Fine as it is"),
+        "likelier": _("Take the likelier"),
+        "likelier_help": _("Each selected image gets the label that the finding says is likelier."),
+        "likelier_is": _("Likelier: {label}"),
+        "likelier_left": _(
+            "{n} were left as they are: they tell how right the labels are, so each is judged by itself."
+        ),
+        "fine_ask": _("Say of {n} images that they are fine as they are? One undo takes it back."),
+        "yes_fine": _("They are fine"),
         "fine_help": _(
             "The selected images are no longer listed under this finding; the log says who said so."
         ),
         "delete": _("Delete"),
         "delete_help": _("Take the selected images off the theme."),
         "undo": _("Undo"),
-        "undo_help": _("Take your last labels back (Ctrl-Z)."),
+        "undo_help": _("Take back what you did last (Ctrl-Z)."),
         "redo": _("Redo"),
-        "redo_help": _("Give the labels again that you took back (Ctrl-Shift-Z)."),
+        "redo_help": _("Do again what you took back (Ctrl-Shift-Z)."),
         # states
         "images": _("Images"),
         "selected": _("{n} selected"),
@@ -98,7 +106,7 @@ def texts() -> dict[str, str | dict[str, str]]:
             "1 … 9 0": _("Give the selected images the label with this key"),
             "/": _("Find a label by its name"),
             ".": _("Give the last label again"),
-            "A": _("Take the model's suggestion"),
+            "A": _("Take the model's suggestion, or the likelier label of a doubted one"),
             "U": _("Take the label away"),
             "S": _("Skip to the next image without a label"),
             "F": _("Flag as unsure, with a note; once more takes the flag away"),

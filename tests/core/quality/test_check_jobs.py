@@ -16,7 +16,7 @@ from core.db.tables import finetuning_jobs, image_clusters, image_features, mode
 from core.errors import Conflict, InvalidInput
 from core.images import Filter
 from core.images_io import THUMBNAIL_SIDES
-from core.quality import check_jobs, findings
+from core.quality import check_jobs, decisions, findings
 from core.run_watch import rows_where
 from core.settings import Settings
 from core.spec import CheckSpec
@@ -74,20 +74,27 @@ def test_wrong_labels_are_doubted_decided_and_not_doubted_again(
     assert not state.running and state.changed == 0 and (state.accuracy or 0) > 0.9
 
     doubted = images.page(wb, theme.id, Filter(finding="mislabelled")).items
-    guesses = findings.guesses(wb, theme.id, [image.id for image in doubted])
+    guesses = {image.id: image.likelier_label_id or 0 for image in doubted}
     name_of = {label.id: label.name for label in theme.labels}
     wrong = [image for image in doubted if image.file_name in planted]
     assert {name_of[guesses[image.id]] for image in wrong} == {"0", "1", "2", "3"}
     # Two are corrected, one is called right as it is: the doubts are gone, and stay gone.
     for image in wrong[:2]:
         images.label(wb, trainer, theme.id, [(image.id, guesses[image.id])])
-    findings.decide(wb, trainer, theme.id, "mislabelled", [wrong[2].id])
+    decisions.decide(wb, trainer, theme.id, "mislabelled", [wrong[2].id])
     assert names(wb, theme, "mislabelled") & planted == {wrong[3].file_name}
-    assert findings.precision(wb, theme.id) == findings.Precision(3, 2)
+    assert decisions.precision(wb, theme.id) == decisions.Precision(3, 2)
     checked(wb, trainer, theme, settings)
     assert names(wb, theme, "mislabelled") & planted == {wrong[3].file_name}
-    assert findings.precision(wb, theme.id) == findings.Precision(3, 2)
+    assert decisions.precision(wb, theme.id) == decisions.Precision(3, 2)
     assert [entry.action for entry in findings.entries(wb, theme.id)] == ["check", "keep", "check"]
+    # A person who saw the doubt and says something else again is not doubted for it either.
+    wrong_again = next(
+        label.id for label in theme.labels if label.id not in (wrong[3].label_id, guesses[wrong[3].id])
+    )
+    images.label(wb, trainer, theme.id, [(wrong[3].id, wrong_again)], source="settled")
+    checked(wb, trainer, theme, settings)
+    assert not names(wb, theme, "mislabelled") & planted
 
 
 def test_files_that_went_bad_and_images_from_before_are_looked_at(

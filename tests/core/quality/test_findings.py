@@ -10,7 +10,7 @@ from core import auth, images, splits, themes
 from core.db.tables import image_findings
 from core.errors import InvalidInput, NotAllowed
 from core.images import Filter
-from core.quality import findings, freezing, intake, repair
+from core.quality import decisions, findings, freezing, intake, repair
 from core.quality.conditions import COMPARED
 from core.workbench import Workbench
 
@@ -55,10 +55,10 @@ def test_cheap_faults_are_found_at_upload(
     assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
     # Another threshold finds anew; what a person called fine stays fine.
     [wide] = [i.id for i in images.page(wb, theme.id).items if i.file_name == "wide.png"]
-    assert findings.decide(wb, labeler, theme.id, "aspect", [wide]) == 1
+    assert decisions.decide(wb, labeler, theme.id, "aspect", [wide]) == 1
     findings.set_rules(wb, trainer, theme.id, {"aspect_above": 5.0})
     assert with_finding(wb, theme, "aspect") == {"small.png"}
-    assert findings.decide(wb, labeler, theme.id, "aspect", [wide], keep=False) == 1
+    assert decisions.decide(wb, labeler, theme.id, "aspect", [wide], keep=False) == 1
     assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
     findings.set_rules(wb, trainer, theme.id, {"aspect_above": 50.0})
     assert with_finding(wb, theme, "aspect") == set()
@@ -162,14 +162,19 @@ def test_who_may_decide_what(
     wb: Workbench, theme: themes.Theme, labeler: auth.User, viewer: auth.User
 ) -> None:
     with pytest.raises(InvalidInput, match="cannot be called fine"):
-        findings.decide(wb, labeler, theme.id, "leak", [1])
+        decisions.decide(wb, labeler, theme.id, "leak", [1])
     with pytest.raises(InvalidInput, match="no finding"):
-        findings.decide(wb, labeler, theme.id, "ugly", [1])
+        decisions.decide(wb, labeler, theme.id, "ugly", [1])
     with pytest.raises(NotAllowed):
-        findings.decide(wb, viewer, theme.id, "dark", [1])
+        decisions.decide(wb, viewer, theme.id, "dark", [1])
     for kind in ("conflict", "twin"):  # what the gate counts
+        assert not decisions.may_decide(labeler, kind)
         with pytest.raises(NotAllowed):
-            findings.decide(wb, labeler, theme.id, kind, [1])
+            decisions.decide(wb, labeler, theme.id, kind, [1])
+    with pytest.raises(InvalidInput, match="not removed all at once"):
+        repair.remove(wb, labeler, theme.id, "dark")
+    with pytest.raises(NotAllowed):
+        repair.remove(wb, viewer, theme.id, "blank")
     for act in (repair.one_side, repair.keep_best):
         with pytest.raises(NotAllowed):
             act(wb, labeler, theme.id)
@@ -184,17 +189,70 @@ def test_rules_out_of_range_are_named(wb: Workbench, theme: themes.Theme, traine
         findings.set_rules(wb, trainer, theme.id, {"nonsense": 2})
 
 
+def test_a_copy_that_came_with_another_label_is_a_finding_until_somebody_says_which_is_right(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, labeler: auth.User
+) -> None:
+    cat, dog = (label.id for label in theme.labels)
+    add(wb, trainer, theme, cat_1=png(1), cat_2=png(2), dog_3=png(3), dog_copy=png(1), other_copy=png(2))
+    add(wb, trainer, theme, cat_again=png(3), dog_again=png(2), cat_same=png(1))
+    assert with_finding(wb, theme, "contradicted") == {"cat/1.png", "cat/2.png", "dog/3.png"}
+    found = findings.standing(wb, theme.id)
+    assert (found.counts.conflicts, found.findings["contradicted"]) == (3, 3)
+    assert "conflicts" in {line.name for line in found.gate.failed}
+    known = {image.file_name: image for image in images.page(wb, theme.id).items}
+    assert [known[name].likelier_label_id for name in ("cat/1.png", "dog/3.png")] == [dog, cat]
+
+    # One is relabelled, of one the label is right, one is not decided.
+    images.label(wb, labeler, theme.id, [(known["cat/1.png"].id, dog)])
+    assert decisions.decide(wb, labeler, theme.id, "contradicted", [known["dog/3.png"].id]) == 1
+    assert with_finding(wb, theme, "contradicted") == {"cat/2.png"}
+    # What was decided is not asked again, and the other side of it is.
+    add(wb, trainer, theme, cat_more=png(3), cat_other=png(1))
+    assert with_finding(wb, theme, "contradicted") == {"cat/1.png", "cat/2.png"}
+    assert findings.standing(wb, theme.id).counts.conflicts == 2
+
+
+def test_what_was_called_fine_by_one_press_is_taken_back_by_one(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, labeler: auth.User
+) -> None:
+    images.add(wb, trainer, theme.id, [(f"{n}.png", png(n, (300, 30))) for n in range(5)])
+    ids = sorted(image.id for image in images.page(wb, theme.id).items)
+    decisions.decide(wb, labeler, theme.id, "aspect", ids[:3])
+    decisions.decide(wb, trainer, theme.id, "aspect", ids[3:])
+    newest, first = decisions.decisions(wb, theme.id)
+    assert [(each.kind, each.person, each.images) for each in (newest, first)] == [
+        ("aspect", trainer.name, 2), ("aspect", labeler.name, 3),
+    ]  # fmt: skip
+    assert decisions.take_back(wb, labeler, theme.id, first) == 3
+    assert decisions.decisions(wb, theme.id) == [newest]
+    assert set(images.ids(wb, theme.id, Filter(finding="aspect")).tolist()) == set(ids[:3])
+    assert [entry.action for entry in findings.entries(wb, theme.id)][:3] == ["reopen", "keep", "keep"]
+
+
+def test_images_that_teach_nothing_are_removed_but_those_of_the_frozen_test_set(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    blanks = {f"test_cat_{n}": encoded(Image.new("RGB", (64, 64), (n, 90, 30))) for n in (1, 2)}
+    add(wb, trainer, theme, **blanks, test_dog_1=png(1), train_cat_1=png(2))
+    freezing.freeze(wb, trainer, theme.id, "")
+    add(wb, trainer, theme, train_cat_3=encoded(Image.new("RGB", (64, 64), (200, 0, 0))))
+    removed = repair.remove(wb, trainer, theme.id, "blank")
+    assert len(removed) == 1 and with_finding(wb, theme, "blank") == {"test/cat/1.png", "test/cat/2.png"}
+    entry = findings.entries(wb, theme.id)[0]
+    assert (entry.action, entry.detail["kind"], entry.detail["images"]) == ("fix", "blank", 1)
+
+
 def test_twins_that_a_person_keeps_are_no_copies(
     wb: Workbench, theme: themes.Theme, trainer: auth.User
 ) -> None:
     add(wb, trainer, theme, cat_1=png(1, (96, 64)), cat_2=brighter(1))
     assert findings.standing(wb, theme.id).counts.copies == 1
     ids = [image.id for image in images.page(wb, theme.id).items]
-    assert findings.decide(wb, trainer, theme.id, "twin", ids) == 2
+    assert decisions.decide(wb, trainer, theme.id, "twin", ids) == 2
     found = findings.standing(wb, theme.id)
     assert (found.counts.copies, found.findings["twin"], found.kept["twin"]) == (0, 0, 2)
     assert repair.copies(wb, theme.id) == []
-    assert findings.decide(wb, trainer, theme.id, "twin", ids, keep=False) == 2
+    assert decisions.decide(wb, trainer, theme.id, "twin", ids, keep=False) == 2
     assert findings.standing(wb, theme.id).counts.copies == 1
 
 
