@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.deps import Bench, Id, Labeler, Trainer, Viewer
 from api.router import Router
-from core import i18n, stages
+from core import i18n, production
 from core.ab import assigning, assignment, gateway, interactions, lost, trials
 from core.ab.assigning import Assigned
 from core.ab.assignment import MAX_UNIT
@@ -324,7 +324,7 @@ def conclude(request: Request, wb: Bench, user: Trainer, test_id: Id, body: Conc
     trial = _report().conclude(wb, user, test_id, body.winner, body.reason)
     promotion = None
     if body.promote:
-        made = stages.promote_winner(wb, user, trial)
+        made = production.promote_winner(wb, user, trial)
         promotion = PromotionOut(
             promoted=made.entry is not None,
             why_not=made.refusal.text(i18n.gettext) if made.refusal else None,

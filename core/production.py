@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from core import auth, gate, ledger, registry, serving, stages
+from core.ab.trials import Trial
 from core.db.tables import models, themes
 from core.errors import Conflict, NotFound, Unavailable, VeritrainError
 from core.ledger import Entry
@@ -35,6 +37,14 @@ class Answers:
     version: Version
     """That answered."""
     predictions: list[Prediction]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became of a winner: the ledger's entry, or why its stage did not change."""
+
+    entry: Entry | None
+    refusal: VeritrainError | None
 
 
 def predict(wb: Workbench, actor: auth.User, model_name: str, files: Iterable[tuple[str, bytes]]) -> Answers:
@@ -153,14 +163,41 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
 
 
 def promote(
-    wb: Workbench, actor: auth.User, version_id: int, to: str, reason: str, *, override: str | None = None
+    wb: Workbench,
+    actor: auth.User,
+    version_id: int,
+    to: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+    *,
+    override: str | None = None,
 ) -> Entry:
     """As `core.stages.promote`; in production a version is served where the one that it replaces is."""
     former = served(wb, registry.get(wb, version_id).model_id)
-    entry = stages.promote(wb, actor, version_id, to, reason, override=override)
+    entry = stages.promote(wb, actor, version_id, to, reason, evidence, override=override)
     if to == ledger.PRODUCTION:
         _serve_like(wb, actor, former, version_id)
     return entry
+
+
+def promote_winner(wb: Workbench, actor: auth.User, trial: Trial) -> Promotion:
+    """Put the winner of a concluded test into production, by the test's reason and its sealed verdict.
+
+    The test stays concluded whatever the gate says. Where A won nothing changes.
+    """
+    outcome = trial.outcome or {}
+    winner = outcome.get("winner")
+    try:
+        if winner not in trial.plan.names:
+            raise Conflict("This test has no winner, so no version is promoted.")
+        if winner == trial.plan.names[0]:
+            raise Conflict("A won and keeps its place, so no stage was changed.")
+        version_id = trial.plan.versions[trial.plan.names.index(winner)]
+        evidence = {"ab_test": {"id": trial.id, "seal": trial.seal, "verdict": outcome.get("verdict")}}
+        entry = promote(wb, actor, version_id, ledger.PRODUCTION, outcome["reason"], evidence)
+    except VeritrainError as error:
+        return Promotion(None, error)
+    return Promotion(entry, None)
 
 
 def served(wb: Workbench, model_id: int) -> Deployment | None:

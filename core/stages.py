@@ -7,7 +7,6 @@ decisions; MLflow's aliases follow it (`core.aliases`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,22 +14,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import audit, auth, gate, ledger, registry, storable
-from core.ab.trials import Trial
 from core.db.tables import model_registry
-from core.errors import Conflict, InvalidInput, VeritrainError
+from core.errors import Conflict, InvalidInput
 from core.ledger import ARCHIVED, PRODUCTION, STAGES, STAGING, Entry
 from core.registry import Version
 from core.workbench import Workbench
 
 MAX_REASON = 2_000
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """What became of a winner: the ledger's entry, or why its stage did not change."""
-
-    entry: Entry | None
-    refusal: VeritrainError | None
 
 
 def promote(
@@ -120,26 +110,6 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
         return _move(connection, at, actor, version, PRODUCTION, reason, kept)
 
     return wb.db.write(work)
-
-
-def promote_winner(wb: Workbench, actor: auth.User, trial: Trial) -> Promotion:
-    """Put the winner of a concluded test into production, by the test's reason and its sealed verdict.
-
-    The test stays concluded whatever the gate says. Where A won nothing changes.
-    """
-    outcome = trial.outcome or {}
-    winner = outcome.get("winner")
-    try:
-        if winner not in trial.plan.names:
-            raise Conflict("This test has no winner, so no version is promoted.")
-        if winner == trial.plan.names[0]:
-            raise Conflict("A won and keeps its place, so no stage was changed.")
-        version_id = trial.plan.versions[trial.plan.names.index(winner)]
-        evidence = {"ab_test": {"id": trial.id, "seal": trial.seal, "verdict": outcome.get("verdict")}}
-        entry = promote(wb, actor, version_id, PRODUCTION, outcome["reason"], evidence)
-    except VeritrainError as error:
-        return Promotion(None, error)
-    return Promotion(entry, None)
 
 
 def _check_move(version: Version, to: str) -> None:

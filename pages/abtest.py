@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import auth, registry, stages, themes, workbench
+from core import auth, production, registry, themes, workbench
 from core.ab import report, trials, words
 from core.ab.trials import Trial
 from core.errors import InvalidInput, NotFound
@@ -112,7 +112,7 @@ def end_test(trial: Trial) -> None:
                 report.stop(wb, me, trial.id, reason)
                 st.rerun()
             ended = report.conclude(wb, me, trial.id, winner, reason)
-            refusal = stages.promote_winner(wb, me, ended).refusal if promote else None
+            refusal = production.promote_winner(wb, me, ended).refusal if promote else None
             if refusal is None:
                 st.rerun()
             # The test has ended all the same; the person should read why the stage did not change.

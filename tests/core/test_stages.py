@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, gate, ledger, registry, stages
+from core import auth, gate, ledger, production, registry, serving, stages
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -62,7 +62,12 @@ def test_a_version_is_promoted_by_its_verdict_and_the_former_one_archived(
     with pytest.raises(gate.Refused, match=r"not promoted\. No concluded A/B test .* than version 1"):
         stages.promote(wb, trainer, two, "production", "it feels better")
     trial = concluded(wb, trainer, [one, two], 0.8, "B")
-    made = stages.promote_winner(wb, trainer, trial)
+    serving.deploy(wb, trainer, one)
+    made = production.promote_winner(wb, trainer, trial)
+    assert {each.version.id for each in serving.deployments(wb)} == {
+        one,
+        two,
+    }  # served as the one it replaces
     assert made.refusal is None and made.entry is not None
     assert (stage(wb, one), stage(wb, two)) == ("archived", "production")
     evidence = made.entry.evidence
@@ -137,16 +142,18 @@ def test_only_a_verdict_against_what_is_in_production_opens_the_gate(
     wb: Workbench, trainer: auth.User
 ) -> None:
     _, [one, two] = two_versions(wb, trainer)
-    a_won = stages.promote_winner(wb, trainer, concluded(wb, trainer, [one, two], -0.8, "A"))
+    a_won = production.promote_winner(wb, trainer, concluded(wb, trainer, [one, two], -0.8, "A"))
     assert a_won.entry is None and "keeps its place" in str(a_won.refusal)
     concluded(wb, trainer, [two, one], 0.8, "B")  # one is better than two
     stages.promote(wb, trainer, one, "production", "first")
     unclear = concluded(wb, trainer, [one, two], 0.0, "B")
-    said = stages.promote_winner(wb, trainer, unclear)
+    said = production.promote_winner(wb, trainer, unclear)
     assert said.entry is None and isinstance(said.refusal, gate.Refused)
     assert trials.get(wb, unclear.id).status == "concluded"
     against_better = concluded(wb, trainer, [one, two], 0.8, "A")  # the verdict was not followed
-    assert states(wb, two)[0] == "red" and stages.promote_winner(wb, trainer, against_better).entry is None
+    assert (
+        states(wb, two)[0] == "red" and production.promote_winner(wb, trainer, against_better).entry is None
+    )
     good = concluded(wb, trainer, [one, two], 0.8, "B")
     assert states(wb, two)[0] == "green"
     forged = good.plan.model_dump(mode="json") | {"minimum": 0.01}  # a plan that is not the sealed one
