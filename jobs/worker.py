@@ -14,8 +14,10 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+import psutil
 import redis
 from rq import Queue, Worker
+from rq.job import Job
 
 from core import logs
 from core.events import DEVICE_FIELD
@@ -36,7 +38,18 @@ SHARED = (
 )
 """What nearly every job imports: loaded before the forks, it costs a job nothing."""
 SHARED_LIGHT = ("jobs.check", "jobs.check_texts", "jobs.split_texts")
-"""… and on the light queue, whose jobs are short; those of the other queue import torch, which must not be forked."""
+"""… and on the light queue, whose jobs are short."""
+SHARED_TRAIN = (
+    "jobs.vision.run",
+    "jobs.vision.preflight",
+    "jobs.vision.suggest",
+    "jobs.vision.batch_predict",
+)
+"""… and for trainings: torch, Lightning and MLflow take 10 s and on two busy cores 40, for which a person would wait."""
+TRAIN_FREE = 2 * 2**30
+"""Bytes of memory that must be free for it: they are not given back between jobs."""
+IDLE_SECONDS = 30
+"""It waits for so long, for it would hold up the app and MLflow, which start at the same time."""
 NUMBER = "VERITRAIN_WORKER"
 """Environment variable that tells training workers of one machine apart, from 0."""
 
@@ -61,6 +74,18 @@ class TrainWorker(Worker):
     """
 
     computes_on = ""
+    loads_later: Sequence[str] = ()
+    """Modules that it imports once no job has come for IDLE_SECONDS, and their jobs then find."""
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        if self.loads_later:
+            if found := super().dequeue_job_and_maintain_ttl(timeout, IDLE_SECONDS):
+                return found
+            later, self.loads_later = self.loads_later, ()
+            load(later)
+        return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def register_birth(self) -> None:
         super().register_birth()
@@ -90,7 +115,20 @@ def main() -> None:
     if TRAIN_QUEUE in [queue.name for queue in queues]:
         gpus = len([each for each in Path("/dev").glob("nvidia*") if each.name[6:].isdigit()])
         worker.computes_on = device(settings.processes, gpus, os.environ)
+        if not gpus and arguments.queue == [TRAIN_QUEUE]:
+            worker.loads_later = SHARED_TRAIN
     worker.work(with_scheduler=False)
+
+
+def load(names: Sequence[str]) -> None:
+    """Import what trainings need, where memory allows.
+
+    Not for a machine with a GPU: a process that has looked at one must not be forked. On the processor nothing
+    computes before the fork, so no thread is lost by it.
+    """
+    if psutil.virtual_memory().available > TRAIN_FREE:
+        for name in names:
+            importlib.import_module(name)
 
 
 def load_shared(queues: Sequence[str]) -> None:

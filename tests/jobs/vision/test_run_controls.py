@@ -248,29 +248,34 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def test_two_processes_share_each_batch_and_pause_and_go_on_as_one(
-    finished: Finished, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from jobs.vision.run import main
-
+@pytest.fixture
+def two(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Each training is shared by two processes."""
     for name, value in environment(finished.settings).items():  # what the second process is told
         monkeypatch.setenv(name, value)
+    return replace(finished.settings, processes=2)
+
+
+def test_two_processes_share_each_batch(finished: Finished, two: Settings) -> None:
     before = dict(os.environ)
-    settings = replace(finished.settings, processes=2)
-    whole = run(slow(finished, 33), 1, settings)
+    whole = run(slow(finished, 33), 1, two)
+    assert dict(os.environ) == before
     assert any("in 2 processes" in line["message"] for line in of_type(whole, "log"))
     assert result(whole)["processes"] == 2 and result(whole)["metrics"]["valid"]["n"] == 12
     # Other batches' statistics, the same images: it learns what one process learns.
     assert curve(whole).keys() == curve(finished.events).keys()
-    one = of_type(finished.events, "validation")[-1]
-    two = of_type(whole, "validation")[-1]
-    assert len(two["worst"]) == len(one["worst"]) == 12 and len(two["f1"]) == 3
-    assert {each["image"] for each in two["worst"]} == {each["image"] for each in one["worst"]}
+    alone, shared = (of_type(found, "validation")[-1] for found in (finished.events, whole))
+    assert len(shared["worst"]) == len(alone["worst"]) == 12 and len(shared["f1"]) == 3
+    assert {each["image"] for each in shared["worst"]} == {each["image"] for each in alone["worst"]}
 
-    spec = slow(finished, 34)
-    with Pausing(spec, 1, settings, at=8) as job:
+
+@pytest.mark.slow  # each of its three trainings starts a process that imports torch
+def test_two_processes_pause_and_go_on_as_one(finished: Finished, two: Settings) -> None:
+    from jobs.vision.run import main
+
+    whole = result(run(slow(finished, 34), 1, two))
+    spec = slow(finished, 36)
+    with Pausing(spec, 1, two, at=8) as job:
         main(job, spec)
-    assert statuses(events(settings, 34)) == ["running", "paused"]
-    assert dict(os.environ) == before
-    again = result(run(spec, 2, settings))
-    assert again["weights_sha256"] == result(whole)["weights_sha256"]
+    assert statuses(events(two, 36)) == ["running", "paused"]
+    assert result(run(spec, 2, two))["weights_sha256"] == whole["weights_sha256"]
