@@ -85,8 +85,8 @@ class ImageOut(BaseModel):
     """Labelled by people one at a time without a suggestion, so that rates measured on it are unbiased."""
     suggested_label_id: int | None
     suggested_confidence: float | None
-    likelier_label_id: int | None
-    """What a check, or a copy that came with another label, says against the label it has."""
+    likelier: dict[str, int]
+    """By kind of finding, `contradicted` or `mislabelled`: the label that speaks against the one it has."""
 
 
 class ChangeOut(BaseModel):
@@ -307,6 +307,6 @@ def _item(image: Image) -> dict[str, Any]:
         "flag_note": image.flag_note,
         "audit": images.in_audit_slice(image),
         "suggested_label_id": image.suggested_label_id,
-        "likelier_label_id": image.likelier_label_id,
+        "likelier": image.likelier,
         "suggested_confidence": image.suggested_confidence,
     }

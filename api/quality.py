@@ -92,6 +92,8 @@ class FoundOut(BaseModel):
 
 class DecidedOut(BaseModel):
     changed: int
+    ids: list[int]
+    """Of the images that changed."""
 
 
 class MoveOut(BaseModel):
@@ -251,7 +253,8 @@ def found(
 
 @router.post("/theme/{theme_id}/quality/decide", summary="Say that images are fine as they are")
 def decide(wb: Bench, user: Labeler, theme_id: Id, body: Decide) -> DecidedOut:
-    return DecidedOut(changed=decisions.decide(wb, user, theme_id, body.kind, body.ids, keep=body.keep))
+    ids = decisions.decide(wb, user, theme_id, body.kind, body.ids, keep=body.keep)
+    return DecidedOut(changed=len(ids), ids=ids)
 
 
 @router.post("/theme/{theme_id}/quality/check", status_code=201, summary="Check labels and files in a job")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -59,8 +60,8 @@ class Image:
     """None where nobody flagged it as unsure; may be empty."""
     suggested_label_id: int | None
     suggested_confidence: float | None
-    likelier_label_id: int | None
-    """What a check, or a copy that came with another label, says against the label it has; see kinds.OF_LABELS."""
+    likelier: dict[str, int]
+    """By kind of finding (see kinds.OF_LABELS): the label that speaks against the one it has."""
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,8 @@ def _as_of(connection: sa.Connection, theme_id: int, found: Sequence[Image], mom
     )
     labels = {row.image_id: row for row in connection.execute(query)}
     unlabelled = {"label_id": None, "labeled_at": None, "labeled_by": None}
-    unknown = {
-        "flag_note": None, "suggested_label_id": None, "suggested_confidence": None, "likelier_label_id": None
+    unknown: dict[str, Any] = {
+        "flag_note": None, "suggested_label_id": None, "suggested_confidence": None, "likelier": {}
     }  # fmt: skip
     made = []
     for image in found:
@@ -220,7 +221,7 @@ def _as_of(connection: sa.Connection, theme_id: int, found: Sequence[Image], mom
         label = (
             {"label_id": row.to_label_id, "labeled_at": row.at, "labeled_by": row.name} if row else unlabelled
         )
-        made.append(replace(image, **label, **unknown))  # type: ignore[arg-type]
+        made.append(replace(image, **label, **unknown))
     return made
 
 
@@ -257,7 +258,7 @@ def _images(
         Image(
             **{
                 **row,
-                "likelier_label_id": likelier.get(row["id"]),
+                "likelier": likelier.get(row["id"], {}),
                 "labeled_by": names.get(row["labeled_by"]),
                 "uploaded_by": names.get(row["uploaded_by"]),
             }
@@ -266,10 +267,12 @@ def _images(
     ]
 
 
-def _likelier(connection: sa.Connection, ids: Sequence[int]) -> dict[int, int]:
+def _likelier(connection: sa.Connection, ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    if not ids:
+        return {}
     found = image_findings.c
     query = (
-        sa.select(found.image_id, found.guess_id)
+        sa.select(found.image_id, found.kind, found.guess_id)
         .join(train_data, train_data.c.id == found.image_id)
         .where(
             found.image_id.in_(ids),
@@ -277,9 +280,11 @@ def _likelier(connection: sa.Connection, ids: Sequence[int]) -> dict[int, int]:
             found.kept_at.is_(None),
             found.label_id == train_data.c.label_id,
         )
-        .order_by(found.kind.desc())  # what a copy says comes last, and counts
     )
-    return dict(connection.execute(query).tuples().all()) if ids else {}
+    likelier: dict[int, dict[str, int]] = {}
+    for image_id, kind, label_id in connection.execute(query):
+        likelier.setdefault(image_id, {})[kind] = label_id
+    return likelier
 
 
 def _one(wb: Workbench, image_id: int, *where: sa.ColumnElement[bool]) -> Image:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -163,18 +162,11 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
 
 
 def promote(
-    wb: Workbench,
-    actor: auth.User,
-    version_id: int,
-    to: str,
-    reason: str,
-    evidence: Mapping[str, Any] | None = None,
-    *,
-    override: str | None = None,
+    wb: Workbench, actor: auth.User, version_id: int, to: str, reason: str, *, override: str | None = None
 ) -> Entry:
     """As `core.stages.promote`; in production a version is served where the one that it replaces is."""
     former = served(wb, registry.get(wb, version_id).model_id)
-    entry = stages.promote(wb, actor, version_id, to, reason, evidence, override=override)
+    entry = stages.promote(wb, actor, version_id, to, reason, override=override)
     if to == ledger.PRODUCTION:
         _serve_like(wb, actor, former, version_id)
     return entry
@@ -194,9 +186,11 @@ def promote_winner(wb: Workbench, actor: auth.User, trial: Trial) -> Promotion:
             raise Conflict("A won and keeps its place, so no stage was changed.")
         version_id = trial.plan.versions[trial.plan.names.index(winner)]
         evidence = {"ab_test": {"id": trial.id, "seal": trial.seal, "verdict": outcome.get("verdict")}}
-        entry = promote(wb, actor, version_id, ledger.PRODUCTION, outcome["reason"], evidence)
+        former = served(wb, registry.get(wb, version_id).model_id)
+        entry = stages.promote(wb, actor, version_id, ledger.PRODUCTION, outcome["reason"], evidence)
     except VeritrainError as error:
         return Promotion(None, error)
+    _serve_like(wb, actor, former, version_id)
     return Promotion(entry, None)
 
 

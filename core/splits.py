@@ -99,6 +99,8 @@ def split(
                 of.dealt.append((sha256, image_id, label))
             if label is None:
                 unlabelled += 1
+                if group is not None and old is not None:
+                    groups.setdefault(group, _Group()).waits = True
             elif old is None and group is not None:
                 groups.setdefault(group, _Group()).members.append((sha256, image_id, label))
             elif old is None:
@@ -132,7 +134,7 @@ def split(
             and shares[1]
             and not any(counts.get("valid") for counts in have.values())
         ):
-            together = [each.dealt for each in groups.values() if each.splits == {"train"}]
+            together = [each.dealt for each in groups.values() if each.splits == {"train"} and not each.waits]
             dealt["valid"] = _valid_from_train(connection, theme_id, together, alone, shares, seed)
             kept -= len(dealt["valid"])
         now = datetime.now(UTC)
@@ -164,6 +166,8 @@ class _Group:
     """(hash, id, label) of those that were not."""
     dealt: list[tuple[str, int, str]] = field(default_factory=list)
     """And of those that were."""
+    waits: bool = False
+    """Whether one that was dealt has no label yet, so that it cannot go where the others go."""
 
     @property
     def ids(self) -> list[int]:

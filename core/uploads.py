@@ -209,7 +209,10 @@ def _insert(
     places = [options.places(stored) for stored in fresh.values()]
     contradicted = _contradicted(batch, duplicates, have, fresh, options)
     folders = [folder for folder, _ in places]
-    by_name, created = _labels(connection, theme_id, [*folders, *contradicted.values()], options)
+    twice = [folder for index, folder in contradicted.items() if batch[index].info.sha256 in fresh]
+    by_name, created = _labels(connection, theme_id, [*folders, *twice], options)
+    # A folder that is no label says nothing against one.
+    contradicted = {index: folder for index, folder in contradicted.items() if folder.casefold() in by_name}
     label_ids = [by_name.get(folder.casefold()) if folder else None for folder in folders]
     now = datetime.now(UTC)
     ids = next_ids(connection, "train_data_id_seq", len(fresh)) if fresh else []
@@ -277,10 +280,9 @@ def _insert(
         connection,
         theme_id,
         [
-            (known.image_id, known.label_id, other)
+            (known.image_id, known.label_id, by_name[folder.casefold()])
             for index, folder in contradicted.items()
             if (known := have[batch[index].info.sha256]).label_id is not None
-            and (other := by_name.get(folder.casefold())) is not None
         ],
     )
     return _Inserted(duplicates, list(contradicted), len(history), created)
@@ -344,10 +346,12 @@ def places_of(folders: tuple[str, ...], *, label: bool, split: bool) -> tuple[st
 def _labels(
     connection: sa.Connection, theme_id: int, folders: list[str | None], options: _Options
 ) -> tuple[dict[str, int], list[str]]:
-    """Ids of the theme's labels by folded name, and the names of those created now."""
-    wanted = [folder for folder in folders if folder]
-    if not wanted:
+    """Ids of the theme's labels by folded name, and the names of those created for these folders now."""
+    if not options.label_from_folder:
         return {}, []
+    wanted = [folder for folder in folders if folder]
     before = labels_of(connection, theme_id)
-    after = create_missing_labels(connection, theme_id, wanted) if options.create_labels else list(before)
+    after = list(before)
+    if wanted and options.create_labels:
+        after = create_missing_labels(connection, theme_id, wanted)
     return {label.name.casefold(): label.id for label in after}, [x.name for x in after[len(before) :]]

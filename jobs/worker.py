@@ -17,6 +17,7 @@ from types import FrameType
 import psutil
 import redis
 from rq import Queue, Worker
+from rq.exceptions import StopRequested
 from rq.job import Job
 
 from core import logs
@@ -24,6 +25,8 @@ from core.events import DEVICE_FIELD
 from core.processes import die_with_parent
 from core.settings import Settings
 from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
+
+log = logging.getLogger(__name__)
 
 WORKER_TTL_SECONDS = 30
 """A worker that is killed is forgotten after this; RQ's default of 420 s would keep its job waiting."""
@@ -85,6 +88,8 @@ class TrainWorker(Worker):
                 return found
             later, self.loads_later = self.loads_later, ()
             load(later)
+            if self._shutdown_requested_date:  # asked during an import, which may have caught that
+                raise StopRequested
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def register_birth(self) -> None:
@@ -126,9 +131,15 @@ def load(names: Sequence[str]) -> None:
     Not for a machine with a GPU: a process that has looked at one must not be forked. On the processor nothing
     computes before the fork, so no thread is lost by it.
     """
-    if psutil.virtual_memory().available > TRAIN_FREE:
+    if psutil.virtual_memory().available < TRAIN_FREE:
+        return
+    try:
         for name in names:
             importlib.import_module(name)
+    except StopRequested:
+        raise
+    except Exception:  # a training will say it to whoever started it
+        log.exception("what trainings need cannot be imported")
 
 
 def load_shared(queues: Sequence[str]) -> None:
@@ -148,7 +159,7 @@ def wait_for(connection: redis.Redis) -> None:
             connection.ping()
             return
         except redis.RedisError:
-            logging.getLogger(__name__).warning("waiting for the broker")
+            log.warning("waiting for the broker")
             time.sleep(1)
 
 

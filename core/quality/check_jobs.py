@@ -221,7 +221,8 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
     """Open findings of these kinds in the place of those of the last check.
 
     What a person decided stays so: what was called fine, the label that somebody took when it was doubted, which
-    leaves the doubt as its proof, and the one by which somebody settled a contradiction.
+    leaves the doubt as its proof, and the one by which somebody settled a contradiction. A label that came otherwise is
+    doubted like any other.
     """
     column = image_findings.c
     of_theme = sa.and_(column.theme_id == theme_id, column.kept_at.is_(None))
@@ -231,22 +232,30 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
     anew = ("unreadable", "turned", "outlier")
     connection.execute(image_findings.delete().where(of_theme, column.kind.in_(anew)))
     connection.execute(image_findings.delete().where(of_theme, column.kind == "mislabelled", same_label))
-    old = {
-        (image_id, kind)
-        for image_id, kind in connection.execute(
-            sa.select(column.image_id, column.kind).where(
+    decided: dict[tuple[int, str], tuple[int | None, ...]] = {
+        (row.image_id, row.kind): (row.label_id, row.guess_id)
+        for row in connection.execute(
+            sa.select(column.image_id, column.kind, column.label_id, column.guess_id).where(
                 column.theme_id == theme_id, column.kind.in_((*anew, "mislabelled"))
             )
         )
     }
-    old |= {(image_id, "mislabelled") for (image_id,) in connection.execute(_SETTLED, {"theme": theme_id})}
+    settled = set(connection.execute(_SETTLED, {"theme": theme_id}).scalars())
     rows = [
         {"theme_id": theme_id, "at": now, "label_id": None, "guess_id": None, "turn": None, **found}
         for found in _found(table)
     ]
-    bulk_insert(
-        connection, image_findings, [row for row in rows if (row["image_id"], row["kind"]) not in old]
-    )
+
+    def is_new(row: dict[str, Any]) -> bool:
+        labels = decided.get((row["image_id"], row["kind"]))
+        if row["kind"] != "mislabelled":
+            return labels is None
+        return row["image_id"] not in settled and (labels is None or row["label_id"] not in labels)
+
+    rows = [row for row in rows if is_new(row)]
+    if again := [row["image_id"] for row in rows if (row["image_id"], row["kind"]) in decided]:
+        connection.execute(_FORGET, {"ids": again})
+    bulk_insert(connection, image_findings, rows)
 
 
 def _found(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -333,6 +342,9 @@ def _mark(wb: Workbench, run_id: int, result: dict[str, Any], **values: Any) -> 
     wb.db.write(lambda connection: side_jobs.set_result(connection, run_id, result, **values))
 
 
+_FORGET = sa.text(
+    "DELETE FROM image_findings WHERE kind = 'mislabelled' AND image_id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
+)
 # Images whose newest label is an answer to a finding, or which have that of two labels which somebody called right.
 _SETTLED = sa.text(
     "SELECT h.image_id FROM label_history h WHERE h.theme_id = :theme AND h.source = 'settled'"

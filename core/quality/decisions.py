@@ -19,7 +19,7 @@ from core.workbench import Workbench
 FIXED_BY_REPAIR = ("leak", "unreadable")
 """Kinds that nobody can call fine: a mark would be untrue, or a training would fail."""
 GATED = ("conflict", "twin")
-"""Kinds that the gate counts: a trainer decides on them."""
+"""Kinds that the gate counts and no single picture answers: a trainer decides on them."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def may_decide(user: auth.User, kind: str) -> bool:
 
 def decide(
     wb: Workbench, actor: auth.User, theme_id: int, kind: str, ids: Sequence[int], *, keep: bool = True
-) -> int:
-    """Say that images are fine as they are, or take that back; returns how many changed.
+) -> list[int]:
+    """Say that images are fine as they are, or take that back; returns the ids of those that changed.
 
     Raises InvalidInput for a kind that nobody can call fine, NotFound, NotAllowed.
     """
@@ -60,7 +60,7 @@ def decide(
     theme = themes.get(wb, theme_id)
     wanted = sorted(set(ids))
 
-    def work(connection: sa.Connection) -> int:
+    def work(connection: sa.Connection) -> list[int]:
         themes.lock(connection, theme_id)
         found = image_findings.c
         bound = {"theme": theme_id, "kind": kind, "ids": wanted, "by": actor.id, "now": datetime.now(UTC)}
@@ -87,9 +87,9 @@ def decide(
             note(connection, theme, actor.id, action, {"kind": kind, "images": len(changed_images)})
             detail = {"kind": kind, "images": changed_images[:1_000], "keep": keep}
             audit.record(connection, actor, "quality.decide", f"theme {theme_id}", detail)
-        return len(changed_images)
+        return changed_images
 
-    return wb.db.write(work) if wanted else 0
+    return wb.db.write(work) if wanted else []
 
 
 def decisions(wb: Workbench, theme_id: int, limit: int = LOGGED) -> list[Decision]:
@@ -109,8 +109,8 @@ def decisions(wb: Workbench, theme_id: int, limit: int = LOGGED) -> list[Decisio
         return [Decision(*row) for row in connection.execute(query)]
 
 
-def take_back(wb: Workbench, actor: auth.User, theme_id: int, decision: Decision) -> int:
-    """Open again what was called fine with one press; returns how many changed. Raises as `decide` does."""
+def take_back(wb: Workbench, actor: auth.User, theme_id: int, decision: Decision) -> list[int]:
+    """Open again what was called fine with one press; returns the ids of these images. Raises as `decide` does."""
     found = image_findings.c
     query = sa.select(found.image_id).where(
         found.theme_id == theme_id, found.kind == decision.kind, found.kept_at == decision.at

@@ -106,14 +106,22 @@ def leave_out(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 
 def contradict(connection: sa.Connection, theme_id: int, copies: Sequence[tuple[int, int, int]]) -> None:
-    """Note of images (id, their label, another) that a copy came with the other label; once, whatever was decided."""
+    """Note of images (id, their label, another) that a copy came with the other label.
+
+    Once: between these two labels nobody is asked again, and a label that somebody called right stays so.
+    """
     found = image_findings.c
     new = {image_id: (own, other) for image_id, own, other in copies}
-    query = sa.select(found.image_id, found.label_id, found.guess_id).where(
+    query = sa.select(found.image_id, found.label_id, found.guess_id, found.kept_at).where(
         found.image_id.in_(new), found.kind == "contradicted"
     )
-    old = {image_id: (own, other) for image_id, own, other in connection.execute(query)} if new else {}
-    stale = [image_id for image_id, said in old.items() if said != new[image_id]]
+    stale = []
+    for row in connection.execute(query).all() if new else []:
+        own, _other = new[row.image_id]
+        if set(new[row.image_id]) == {row.label_id, row.guess_id} or (row.kept_at and own == row.label_id):
+            del new[row.image_id]
+        else:
+            stale.append(row.image_id)
     if stale:
         connection.execute(
             image_findings.delete().where(found.kind == "contradicted", found.image_id.in_(stale))
@@ -132,7 +140,6 @@ def contradict(connection: sa.Connection, theme_id: int, copies: Sequence[tuple[
                 "at": now,
             }
             for image_id, (own, other) in new.items()
-            if old.get(image_id) != (own, other)
         ],
     )
 

@@ -140,6 +140,17 @@ def keep_best(
     return wb.db.write(work)
 
 
+def removable(wb: Workbench, theme_id: int, kind: str) -> list[int]:
+    """Ids of the images that `remove` would take, ascending."""
+    with wb.db.read() as connection:
+        return _removable(connection, theme_id, kind)
+
+
+def _removable(connection: sa.Connection, theme_id: int, kind: str) -> list[int]:
+    found = sa.select(_image.id).where(conditions.live(theme_id), conditions.finding(kind, theme_id))
+    return sorted(set(connection.execute(found).scalars()) - frozen.members(connection, theme_id))
+
+
 def remove(wb: Workbench, actor: auth.User, theme_id: int, kind: str) -> list[int]:
     """Remove the images with a finding of REMOVABLE; returns their ids, whose rows stay as tombstones.
 
@@ -152,9 +163,7 @@ def remove(wb: Workbench, actor: auth.User, theme_id: int, kind: str) -> list[in
 
     def work(connection: sa.Connection) -> list[int]:
         themes.lock(connection, theme_id)
-        found = sa.select(_image.id).where(conditions.live(theme_id), conditions.finding(kind, theme_id))
-        fixed = frozen.members(connection, theme_id)
-        ids = sorted(set(connection.execute(found).scalars()) - set(fixed))
+        ids = _removable(connection, theme_id, kind)
         if ids:
             connection.execute(DELETE, {"ids": ids, "now": datetime.now(UTC)})
             note(connection, theme, actor.id, "fix", {"kind": kind, "images": len(ids)})

@@ -25,7 +25,7 @@ def doubted(wb: Workbench, me: auth.User, theme: Theme, kind: str, shown: list[i
     names = {label.id: label.name for label in theme.labels}
     columns = st.columns(3)
     for place, image in enumerate(shown):
-        guess = image.likelier_label_id
+        guess = image.likelier.get(kind)
         with columns[place % 3], st.container(border=True, key=f"{kind}-{image.id}"):
             thumbnails([image], {image.id: ""}, side=96)
             st.caption(
@@ -34,10 +34,12 @@ def doubted(wb: Workbench, me: auth.User, theme: Theme, kind: str, shown: list[i
                     guess=f"**{frame.escape(frame.shorten(names.get(guess or 0, '–'), 24))}**",
                 )
             )
-            if not me.may(auth.LABELER) or guess not in names:
+            if not me.may(auth.LABELER):
                 continue
             with st.container(horizontal=True, gap="small", key=f"answers-{kind}-{image.id}"):
-                if st.button(take, key=f"take-{kind}-{image.id}", help=_("The image gets this label.")):
+                if guess in names and st.button(
+                    take, key=f"take-{kind}-{image.id}", help=_("The image gets this label.")
+                ):
                     with frame.refusals():
                         images.label(wb, me, theme.id, [(image.id, guess)], source="settled")
                         st.rerun()
@@ -60,8 +62,9 @@ def doubted(wb: Workbench, me: auth.User, theme: Theme, kind: str, shown: list[i
 
 def called_fine(wb: Workbench, me: auth.User, theme: Theme) -> None:
     """What people waved through, press by press, each to be taken back."""
-    for place, each in enumerate(decisions.decisions(wb, theme.id)):
-        with st.container(horizontal=True, vertical_alignment="center", key=f"decision-{place}"):
+    for each in decisions.decisions(wb, theme.id):
+        name = f"{each.kind}-{each.at.timestamp():.6f}".replace(".", "-")  # others decide meanwhile
+        with st.container(horizontal=True, vertical_alignment="center", key=f"decision-{name}"):
             said = _("{finding} · {n} · {who}, {when}").format(
                 finding=f"**{kinds.title(each.kind)}**",
                 n=ngettext("{n} image", "{n} images", each.images).format(n=f"{each.images:,}"),
@@ -70,7 +73,7 @@ def called_fine(wb: Workbench, me: auth.User, theme: Theme) -> None:
             )
             st.markdown(said, width="stretch")
             if decisions.may_decide(me, each.kind) and st.button(
-                _("Take back"), key=f"take-back-{place}", help=_("They are findings again.")
+                _("Take back"), key=f"take-back-{name}", help=_("They are findings again.")
             ):
                 with frame.refusals():
                     decisions.take_back(wb, me, theme.id, each)

@@ -84,10 +84,9 @@ def keep_best(wb: Workbench, me: auth.User, theme: Theme) -> None:
 
 @frame.dialog(_("Remove these images"), on_dismiss="rerun")
 def remove(wb: Workbench, me: auth.User, theme: Theme, kind: str) -> None:
-    which = images.Filter(finding=kind, sort="finding")
-    ids = images.ids(wb, theme.id, which).tolist()
+    ids = repair.removable(wb, theme.id, kind)
     if not ids:
-        st.success(_("None are left."))
+        st.info(_("None are left but those of the frozen test set, which stay until it is frozen anew."))
         return
     st.markdown(
         kinds.meaning(kind)

@@ -119,7 +119,9 @@ class Acts {
 
   // The label that a finding says is likelier, while the image still has the one that it speaks against.
   likelier(item) {
-    return this.labelOf(item) === item.label_id && item.label_id !== null && !this.inBatch ? this.labels.get(item.likelier_label_id) : undefined;
+    if (this.labelOf(item) !== item.label_id || item.label_id === null || this.inBatch) return undefined;
+    const kind = this.filters.get("finding");
+    return this.labels.get(this.data.of_labels.includes(kind) ? item.likelier[kind] : Object.values(item.likelier)[0]);
   }
 
   // Each of the chosen images gets the likelier label; of many, those that measure how right labels are stay as they are.
@@ -203,8 +205,14 @@ class Acts {
     const ids = [...this.selected];
     const kind = this.filters.get("finding");
     const does = async () => {
-      if (!await this.takeOff(ids, "quality/decide", { kind })) return;
-      this.undoable.push({ ids: [], before: [], fine: { kind, ids } });
+      if (this.deciding) return;
+      this.deciding = true;
+      const decided = []; // not those that somebody else called fine before
+      await this.takeOff(ids, "quality/decide", { kind }, (answer) => decided.push(...answer.ids));
+      this.deciding = false;
+      if (!decided.length) return;
+      this.undoable.push({ ids: [], before: [], fine: { kind, ids: decided } });
+      this.undoable.splice(0, this.undoable.length - UNDO_STEPS);
       this.redoable = [];
       this.keepUndo();
       this.drawSelection();
@@ -223,6 +231,7 @@ class Acts {
       this.tell(error instanceof Refused ? fill(this.data.text.refused, { reason: error.message }) : this.data.text.no_connection);
     }
     this.keepUndo();
+    this.large?.close();
     this.load();
   }
 
@@ -238,7 +247,7 @@ class Acts {
       for (const [id, labelId] of action.paint) {
         const item = this.rows.items.get(id);
         if (!item) continue;
-        if (item.label_id !== labelId) item.likelier_label_id = null;
+        if (item.label_id !== labelId) item.likelier = {};
         item.label_id = labelId;
         item.labeled_at = labelId === null ? null : now;
         item.labeled_by = labelId === null ? null : this.data.me.name;

@@ -477,10 +477,9 @@ class Grid extends Acts {
     this.marker.classList.add("bad");
   }
 
-  // Sends a request about images, after which they are not shown any more; true where all of it arrived.
+  // Sends a request about images, after which they are not shown any more.
   async takeOff(ids, path, extra, take = () => {}) {
     const t = this.data.text;
-    let done = true;
     try {
       for (let from = 0; from < ids.length; from += ACT_IMAGES) {
         const part = ids.slice(from, from + ACT_IMAGES);
@@ -488,7 +487,6 @@ class Grid extends Acts {
         this.rows.remove(part);
       }
     } catch (error) {
-      done = false;
       this.tell(error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection);
     }
     this.message.hidden = this.rows.length > 0;
@@ -497,7 +495,6 @@ class Grid extends Acts {
     this.drawCounts();
     this.select([], Math.min(this.at, Math.max(0, this.rows.length - 1)));
     this.scroll.focus({ preventScroll: true });
-    return done;
   }
 
   // Takes the next images once the last ones are answered and saved.

@@ -74,7 +74,7 @@ def test_wrong_labels_are_doubted_decided_and_not_doubted_again(
     assert not state.running and state.changed == 0 and (state.accuracy or 0) > 0.9
 
     doubted = images.page(wb, theme.id, Filter(finding="mislabelled")).items
-    guesses = {image.id: image.likelier_label_id or 0 for image in doubted}
+    guesses = {image.id: image.likelier["mislabelled"] for image in doubted}
     name_of = {label.id: label.name for label in theme.labels}
     wrong = [image for image in doubted if image.file_name in planted]
     assert {name_of[guesses[image.id]] for image in wrong} == {"0", "1", "2", "3"}
@@ -95,6 +95,13 @@ def test_wrong_labels_are_doubted_decided_and_not_doubted_again(
     images.label(wb, trainer, theme.id, [(wrong[3].id, wrong_again)], source="settled")
     checked(wb, trainer, theme, settings)
     assert not names(wb, theme, "mislabelled") & planted
+    # A wrong label that came otherwise is doubted like any other.
+    for image in wrong[:3]:
+        third = next(each.id for each in theme.labels if each.id not in (image.label_id, guesses[image.id]))
+        images.label(wb, trainer, theme.id, [(image.id, third)], source="import")
+    checked(wb, trainer, theme, settings)
+    again = names(wb, theme, "mislabelled") & planted
+    assert again and again <= {image.file_name for image in wrong[:3]}
 
 
 def test_files_that_went_bad_and_images_from_before_are_looked_at(

@@ -55,10 +55,10 @@ def test_cheap_faults_are_found_at_upload(
     assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
     # Another threshold finds anew; what a person called fine stays fine.
     [wide] = [i.id for i in images.page(wb, theme.id).items if i.file_name == "wide.png"]
-    assert decisions.decide(wb, labeler, theme.id, "aspect", [wide]) == 1
+    assert len(decisions.decide(wb, labeler, theme.id, "aspect", [wide])) == 1
     findings.set_rules(wb, trainer, theme.id, {"aspect_above": 5.0})
     assert with_finding(wb, theme, "aspect") == {"small.png"}
-    assert decisions.decide(wb, labeler, theme.id, "aspect", [wide], keep=False) == 1
+    assert len(decisions.decide(wb, labeler, theme.id, "aspect", [wide], keep=False)) == 1
     assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
     findings.set_rules(wb, trainer, theme.id, {"aspect_above": 50.0})
     assert with_finding(wb, theme, "aspect") == set()
@@ -200,15 +200,23 @@ def test_a_copy_that_came_with_another_label_is_a_finding_until_somebody_says_wh
     assert (found.counts.conflicts, found.findings["contradicted"]) == (3, 3)
     assert "conflicts" in {line.name for line in found.gate.failed}
     known = {image.file_name: image for image in images.page(wb, theme.id).items}
-    assert [known[name].likelier_label_id for name in ("cat/1.png", "dog/3.png")] == [dog, cat]
+    assert [known[name].likelier for name in ("cat/1.png", "dog/3.png")] == [
+        {"contradicted": dog}, {"contradicted": cat},
+    ]  # fmt: skip
 
     # One is relabelled, of one the label is right, one is not decided.
     images.label(wb, labeler, theme.id, [(known["cat/1.png"].id, dog)])
-    assert decisions.decide(wb, labeler, theme.id, "contradicted", [known["dog/3.png"].id]) == 1
+    assert len(decisions.decide(wb, labeler, theme.id, "contradicted", [known["dog/3.png"].id])) == 1
     assert with_finding(wb, theme, "contradicted") == {"cat/2.png"}
-    # What was decided is not asked again, and the other side of it is.
+    # What was decided is not asked again, whichever way; a third label is.
     add(wb, trainer, theme, cat_more=png(3), cat_other=png(1))
-    assert with_finding(wb, theme, "contradicted") == {"cat/1.png", "cat/2.png"}
+    assert with_finding(wb, theme, "contradicted") == {"cat/2.png"}
+    themes.add_label(wb, trainer, theme.id, name="cow")
+    add(wb, trainer, theme, cow_1=png(1), cow_3=png(3))
+    assert with_finding(wb, theme, "contradicted") == {
+        "cat/1.png",
+        "cat/2.png",
+    }  # 3 was called right
     assert findings.standing(wb, theme.id).counts.conflicts == 2
 
 
@@ -223,7 +231,7 @@ def test_what_was_called_fine_by_one_press_is_taken_back_by_one(
     assert [(each.kind, each.person, each.images) for each in (newest, first)] == [
         ("aspect", trainer.name, 2), ("aspect", labeler.name, 3),
     ]  # fmt: skip
-    assert decisions.take_back(wb, labeler, theme.id, first) == 3
+    assert len(decisions.take_back(wb, labeler, theme.id, first)) == 3
     assert decisions.decisions(wb, theme.id) == [newest]
     assert set(images.ids(wb, theme.id, Filter(finding="aspect")).tolist()) == set(ids[:3])
     assert [entry.action for entry in findings.entries(wb, theme.id)][:3] == ["reopen", "keep", "keep"]
@@ -248,11 +256,11 @@ def test_twins_that_a_person_keeps_are_no_copies(
     add(wb, trainer, theme, cat_1=png(1, (96, 64)), cat_2=brighter(1))
     assert findings.standing(wb, theme.id).counts.copies == 1
     ids = [image.id for image in images.page(wb, theme.id).items]
-    assert decisions.decide(wb, trainer, theme.id, "twin", ids) == 2
+    assert len(decisions.decide(wb, trainer, theme.id, "twin", ids)) == 2
     found = findings.standing(wb, theme.id)
     assert (found.counts.copies, found.findings["twin"], found.kept["twin"]) == (0, 0, 2)
     assert repair.copies(wb, theme.id) == []
-    assert decisions.decide(wb, trainer, theme.id, "twin", ids, keep=False) == 2
+    assert len(decisions.decide(wb, trainer, theme.id, "twin", ids, keep=False)) == 2
     assert findings.standing(wb, theme.id).counts.copies == 1
 
 
