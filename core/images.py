@@ -17,6 +17,7 @@ from core.db.tables import image_findings, train_data, users
 from core.errors import InvalidInput, NotFound
 from core.image_filter import SPLITS, Filter, labels_at, live
 from core.labelling import LIVE, MAX_CHANGES, Change, history, label, refuse_unknown
+from core.quality import conditions
 from core.quality.kinds import OF_LABELS
 from core.uploads import UploadReport, add, thumbnail_key
 from core.workbench import Workbench
@@ -277,8 +278,7 @@ def _likelier(connection: sa.Connection, ids: Sequence[int]) -> dict[int, dict[s
         .where(
             found.image_id.in_(ids),
             found.kind.in_(OF_LABELS),
-            found.kept_at.is_(None),
-            found.label_id == train_data.c.label_id,
+            conditions.is_open(),
         )
     )
     likelier: dict[int, dict[str, int]] = {}

@@ -207,8 +207,9 @@ def _insert(
         else:
             fresh[stored.info.sha256] = stored
     places = [options.places(stored) for stored in fresh.values()]
-    contradicted = _contradicted(batch, duplicates, have, fresh, options)
     folders = [folder for folder, _ in places]
+    named = {sha256: known.label for sha256, known in have.items()} | dict(zip(fresh, folders, strict=True))
+    contradicted = _contradicted(batch, duplicates, named, options)
     twice = [folder for index, folder in contradicted.items() if batch[index].info.sha256 in fresh]
     by_name, created = _labels(connection, theme_id, [*folders, *twice], options)
     # A folder that is no label says nothing against one.
@@ -309,18 +310,13 @@ def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> dict[
 
 
 def _contradicted(
-    batch: list[Stored],
-    duplicates: list[int],
-    have: dict[str, _Known],
-    fresh: dict[str, Stored],
-    options: _Options,
+    batch: list[Stored], duplicates: list[int], named: dict[str, str | None], options: _Options
 ) -> dict[int, str]:
-    """The folders of copies that lay in the folder of another label than what they are copies of."""
+    """The folders of copies that lay in the folder of another label than what they are copies of, `named` by hash."""
     found = {}
     for index in duplicates:
-        sha256 = batch[index].info.sha256
         folder, _ = options.places(batch[index])
-        kept = have[sha256].label if sha256 in have else options.places(fresh[sha256])[0]
+        kept = named[batch[index].info.sha256]
         if folder and kept and folder.casefold() != kept.casefold():
             found[index] = folder
     return found

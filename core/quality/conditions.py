@@ -33,6 +33,14 @@ def finding(kind: str, theme_id: int) -> sa.ColumnElement[bool]:
     return _image.id.in_(found)
 
 
+def is_open() -> sa.ColumnElement[bool]:
+    """Of a query that joins image_findings with train_data: rows that are stored and not decided on."""
+    found = image_findings.c
+    about_this_label = sa.or_(found.kind.not_in(OF_LABELS), found.label_id == _image.label_id)
+    waits = sa.and_(_image.split.is_(None), _image.label_id.is_not(None))
+    return sa.and_(found.kept_at.is_(None), about_this_label, sa.or_(found.kind != "left_out", waits))
+
+
 def live(theme_id: int) -> sa.ColumnElement[bool]:
     """The theme's images that are not deleted."""
     return sa.and_(_image.theme_id == theme_id, _image.deleted_at.is_(None))

@@ -22,7 +22,7 @@ from core.db.tables import themes as theme_rows
 from core.errors import Conflict, InvalidInput
 from core.quality import conditions, frozen, gate, groups, intake
 from core.quality.gate import Counts, Gate
-from core.quality.kinds import KINDS, MEASURED, OF_LABELS
+from core.quality.kinds import KINDS, MEASURED
 from core.quality.rules import Rules, changed
 from core.workbench import Workbench
 
@@ -214,7 +214,7 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
     rows = connection.execute(
         sa.select(
             found.kind,
-            sa.func.count(sa.case((_open(), 1))),
+            sa.func.count(sa.case((conditions.is_open(), 1))),
             sa.func.count(sa.case((found.kept_at.is_not(None), 1))),
         )
         .select_from(image_findings)
@@ -268,13 +268,6 @@ def _standing(connection: sa.Connection, theme: themes.Theme) -> Standing:
     )
     findings = {kind: number.get(kind, 0) for kind in KINDS}
     return Standing(counts, gate.judge(counts, rules), findings, kept)
-
-
-def _open() -> sa.ColumnElement[bool]:
-    found = image_findings.c
-    about_this_label = sa.or_(found.kind.not_in(OF_LABELS), found.label_id == train_data.c.label_id)
-    waits = sa.and_(train_data.c.split.is_(None), train_data.c.label_id.is_not(None))
-    return sa.and_(found.kept_at.is_(None), about_this_label, sa.or_(found.kind != "left_out", waits))
 
 
 def _unreadable() -> sa.ColumnElement[bool]:

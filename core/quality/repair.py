@@ -219,8 +219,7 @@ def _groups(connection: sa.Connection, theme_id: int) -> list[Group]:
             sa.and_(
                 doubt.image_id == _image.id,
                 doubt.kind == "mislabelled",
-                doubt.label_id == _image.label_id,
-                doubt.kept_at.is_(None),
+                conditions.is_open(),
             ),
         )
         .where(

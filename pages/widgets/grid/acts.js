@@ -83,12 +83,13 @@ class Acts {
     this.scroll.focus({ preventScroll: true });
   }
 
+  isUnlabelled(item) { return Boolean(item) && !item.gone && this.labelOf(item) === null; }
+
   // The next row without a label, of those that are here; where that is none, and among findings, the next row.
   nextUnlabelled(from) {
     for (let index = from; index < this.rows.length && !this.filters.get("finding"); index += 1) {
-      const item = this.rows.at(index);
-      if (!item) break;
-      if (!item.gone && this.labelOf(item) === null) return index;
+      if (!this.rows.at(index)) break;
+      if (this.isUnlabelled(this.rows.at(index))) return index;
     }
     return Math.min(from, this.rows.length - 1);
   }
@@ -96,8 +97,7 @@ class Acts {
   // The same, however far away it is: the server knows. Nothing is selected meanwhile, so no key labels a wrong image.
   async seekUnlabelled(from) {
     const near = this.nextUnlabelled(from);
-    const item = this.rows.at(near);
-    if (this.inBatch || this.past || (item && !item.gone && this.labelOf(item) === null)) return near;
+    if (this.inBatch || this.past || this.isUnlabelled(this.rows.at(near))) return near;
     this.select([]);
     try {
       const query = this.filters.query();
@@ -137,7 +137,7 @@ class Acts {
         else if (label) own.set(item.id, label.id);
       }
     } catch (error) {
-      this.tell(error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection);
+      this.failed(error);
       return;
     }
     const [first] = own.values();
@@ -157,7 +157,7 @@ class Acts {
     }
     const own = new Map();
     for (const item of ids.map((id) => this.rows.items.get(id))) {
-      if (item && !item.gone && !item.audit && this.labels.has(item.suggested_label_id) && this.labelOf(item) === null) own.set(item.id, item.suggested_label_id);
+      if (this.isUnlabelled(item) && !item.audit && this.labels.has(item.suggested_label_id)) own.set(item.id, item.suggested_label_id);
     }
     const [first] = own.values();
     if (own.size === 1 && ids.length === 1) give(first);
@@ -224,11 +224,11 @@ class Acts {
   async decideAgain(step, stack, other, keep) {
     const { kind, ids } = step.fine;
     try {
-      for (let from = 0; from < ids.length; from += ACT_IMAGES) await this.post("quality/decide", { kind, keep, ids: ids.slice(from, from + ACT_IMAGES) });
+      await this.postParts("quality/decide", ids, { kind, keep });
       other.push(step);
     } catch (error) {
       stack.push(step);
-      this.tell(error instanceof Refused ? fill(this.data.text.refused, { reason: error.message }) : this.data.text.no_connection);
+      this.failed(error);
     }
     this.keepUndo();
     this.large?.close();

@@ -332,7 +332,7 @@ class Grid extends Acts {
     const { columns } = this.tiles;
     const start = Math.floor(index / columns) * columns;
     const row = [...this.range(start, Math.min(start + columns, this.rows.length) - 1)];
-    const open = row.filter((id) => { const item = this.rows.items.get(id); return item && !item.gone && !item.audit && this.labelOf(item) === null; });
+    const open = row.filter((id) => { const item = this.rows.items.get(id); return this.isUnlabelled(item) && !item.audit; });
     return open.length ? open : [this.rows.ids[index]];
   }
 
@@ -471,6 +471,18 @@ class Grid extends Acts {
     return answer.json();
   }
 
+  // The same about many images, part by part; `take` gets each answer and its part.
+  async postParts(path, ids, extra, take = () => {}) {
+    for (let from = 0; from < ids.length; from += ACT_IMAGES) {
+      const part = ids.slice(from, from + ACT_IMAGES);
+      take(await this.post(path, { ids: part, ...extra }), part);
+    }
+  }
+
+  failed(error) {
+    this.tell(error instanceof Refused ? fill(this.data.text.refused, { reason: error.message }) : this.data.text.no_connection);
+  }
+
   // A sentence about what went wrong, or was left.
   tell(text) {
     this.marker.textContent = text;
@@ -479,15 +491,10 @@ class Grid extends Acts {
 
   // Sends a request about images, after which they are not shown any more.
   async takeOff(ids, path, extra, take = () => {}) {
-    const t = this.data.text;
     try {
-      for (let from = 0; from < ids.length; from += ACT_IMAGES) {
-        const part = ids.slice(from, from + ACT_IMAGES);
-        take(await this.post(path, { ids: part, ...extra }));
-        this.rows.remove(part);
-      }
+      await this.postParts(path, ids, extra, (answer, part) => { take(answer); this.rows.remove(part); });
     } catch (error) {
-      this.tell(error instanceof Refused ? fill(t.refused, { reason: error.message }) : t.no_connection);
+      this.failed(error);
     }
     this.message.hidden = this.rows.length > 0;
     this.tiles.clear();
