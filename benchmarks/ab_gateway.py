@@ -9,7 +9,6 @@ that answers at once, so what is measured is ours. Prints a table; the last line
 from __future__ import annotations
 
 import argparse
-import base64
 import io
 import json
 import subprocess
@@ -31,7 +30,7 @@ from benchmarks.ab_results import PLAN, two_versions
 from core import auth, serving
 from core.ab import gateway, trials
 from core.processes import free_port
-from core.serving_protocol import SEEN_KEY
+from core.serving_protocol import IMAGES_PATH, SEEN_KEY, framed
 from core.settings import Settings
 from core.workbench import Workbench
 
@@ -39,11 +38,12 @@ THREADS = 8
 SERVER = """
 import json, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from jobs.model_server import unframed
 class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     def do_POST(self):
-        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]["data"]
+        sent = unframed(self.rfile.read(int(self.headers["Content-Length"])))
         row = {"label": "cat", "confidence": 0.75, "probabilities": [0.75, 0.25], "error": None}
         body = json.dumps({"predictions": [row] * len(sent)}).encode()
         self.send_response(200)
@@ -69,12 +69,12 @@ def main() -> None:
     figures: dict[str, Any] = {"benchmark": "ab_gateway", "answers": answers}
     print(f"{'what':48} {'a second':>9} {'p50 ms':>8} {'p95 ms':>8} {'CPU ms':>8}")
     with model_server() as url, prepared(url) as (wb, user, test):
-        body = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(image).decode()]]}}
+        body = framed([image])
         with httpx.Client(trust_env=False) as client:
             figures["direct"] = measure(
                 "the model server directly",
                 answers,
-                lambda n: client.post(f"{url}/invocations", json=body).raise_for_status(),
+                lambda n: client.post(f"{url}{IMAGES_PATH}", content=body).raise_for_status(),
             )
         figures["gateway"] = measure(
             "through the gateway, new users",

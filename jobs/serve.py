@@ -9,7 +9,6 @@ One that is not wanted any more finishes what it has begun.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import json
@@ -31,7 +30,7 @@ from PIL import Image
 
 from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
-from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, SEEN_KEY, WANTED_KEY
+from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, IMAGES_PATH, SEEN_KEY, WANTED_KEY, framed
 from core.settings import ROOT, Settings
 
 log = logging.getLogger(__name__)
@@ -114,9 +113,8 @@ def predict_first(port: int) -> None:
     """One grey image; a model of something else refuses it, and is as warm as it gets by then."""
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(out, "PNG")
-    body = {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(out.getvalue()).decode()]]}}
     with contextlib.suppress(httpx.HTTPError), httpx.Client(timeout=WARM_SECONDS, trust_env=False) as http:
-        http.post(f"http://127.0.0.1:{port}/invocations", json=body)
+        http.post(f"http://127.0.0.1:{port}{IMAGES_PATH}", content=framed([out.getvalue()]))
 
 
 @dataclass

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pictures import png
 
 from core import auth, images, runs, splits, themes
 from core.events import Event, Type
@@ -22,6 +21,7 @@ from core.spec import RunSpec
 from core.workbench import Workbench
 from jobs.runtime import Cancelled, Job
 from jobs.serve import MODEL_SERVER
+from tests.pictures import png
 
 ENTRY = "tests.steps.count"
 """Set as `core.queue.ENTRY` by tests whose worker shall count instead of train."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+
+import pytest
 
 from core.addresses import SCREENS
 from tests.conftest import ROOT
@@ -36,3 +40,11 @@ def test_every_dependency_has_its_reason() -> None:
 def test_every_screen_has_its_file() -> None:
     for screen in SCREENS:
         assert (ROOT / "pages" / screen.file).exists(), screen.file
+
+
+@pytest.mark.slow
+def test_benchmarks_start_as_a_person_starts_them() -> None:
+    """Outside pytest, which adds the folder of the tests to where modules are looked for."""
+    each = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    source = "; ".join(f"import benchmarks.{name}" for name in each if name != "__init__")
+    subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True)

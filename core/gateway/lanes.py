@@ -6,7 +6,6 @@ who were answered together, since a model takes a batch in little more time than
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import threading
@@ -18,10 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import httpx
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from core.errors import Unavailable, VeritrainError
 from core.gateway.breaker import Breaker
+from core.serving_protocol import IMAGES_PATH, framed
 from core.settings import MIB
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,7 @@ PATIENCE_SECONDS = 12.0
 TRY_SECONDS = 0.1
 WORKER_SECONDS = 5.0
 """How long a lane's thread waits for work before it ends."""
-IDLE_SECONDS = 2.0
-"""How long a connection to a model server is kept unused; the server itself ends one after five seconds."""
-JSON = {"Content-Type": "application/json"}
+BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
@@ -207,15 +206,15 @@ class Lane:
 
     def _ask(self, images: list[bytes]) -> list[Row]:
         """Raises Unavailable, _Refused."""
-        answer = self._sent(json.dumps({"dataframe_split": _frame(images)}).encode())
-        if answer.status_code >= 500:
+        answer = self._sent(framed(images))
+        if answer.status >= 500:
             self.breaker.failed()
         else:
             self.breaker.passed()
-        if answer.status_code != 200:
-            raise _Refused(answer.status_code)
+        if answer.status != 200:
+            raise _Refused(answer.status)
         try:
-            rows: list[Row] = answer.json()["predictions"]
+            rows: list[Row] = json.loads(answer.data)["predictions"]
             if len(rows) != len(images):
                 raise ValueError(f"{len(rows)} answers to {len(images)} images")
         except (ValueError, KeyError, TypeError) as error:
@@ -225,7 +224,7 @@ class Lane:
             ) from error
         return rows
 
-    def _sent(self, body: bytes) -> httpx.Response:
+    def _sent(self, body: bytes) -> urllib3.BaseHTTPResponse:
         """A prediction changes nothing: where a connection breaks it is asked for anew, of another server if possible.
 
         Once only where a server had got it, for it may be what ended the server; one that is gone is waited for.
@@ -239,16 +238,16 @@ class Lane:
                 time.sleep(TRY_SECONDS)
             asked.add(url)
             try:
-                return _client().post(
-                    f"{url}/invocations", content=body, headers=JSON, timeout=self.options.timeout
+                return _pool().request(
+                    "POST", f"{url}{IMAGES_PATH}", body=body, headers=BYTES, timeout=self.options.timeout
                 )
-            except httpx.TimeoutException as error:
+            except ReadTimeoutError as error:
                 self.breaker.failed()
                 raise too_slow(self.options.timeout) from error
-            except httpx.HTTPError as error:
+            except HTTPError as error:
                 with self._change:
                     self._rest_until[url] = time.monotonic() + REST_SECONDS
-                broken += not isinstance(error, httpx.ConnectError)
+                broken += not isinstance(error, ConnectTimeoutError | NewConnectionError)
                 if broken > 1 or time.monotonic() > until:
                     self.breaker.failed()
                     raise Unavailable(
@@ -276,12 +275,7 @@ def too_slow(seconds: float) -> Unavailable:
     )
 
 
-def _frame(images: Sequence[bytes]) -> dict[str, Any]:
-    return {"columns": ["image"], "data": [[base64.b64encode(data).decode()] for data in images]}
-
-
 @cache
-def _client() -> httpx.Client:
-    """One for the process: making one costs 20 ms, and its connections to the model servers stay open."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=IDLE_SECONDS)
-    return httpx.Client(trust_env=False, limits=limits)
+def _pool() -> urllib3.PoolManager:
+    """One for the process; its connections to the model servers stay open."""
+    return urllib3.PoolManager(maxsize=64, retries=False)

@@ -168,9 +168,11 @@ def steps_beside(config: Mapping[str, Any], folder: Path) -> list[Step]:
 
 def network_beside(config: Mapping[str, Any], folder: Path) -> torch.nn.Module:
     """The network of a version from its own file, with its weights, ready to answer."""
+    import torch
     from safetensors.torch import load_file
 
     code = load_code(folder / "architecture.py")
     network: torch.nn.Module = code.build(len(config["labels"]), config["network_size"])
     network.load_state_dict(load_file(folder / "weights.safetensors"))
-    return network.eval()
+    # As images come, their channels last: else each convolution turns its weights round for each answer.
+    return network.eval().to(memory_format=torch.channels_last)

@@ -25,6 +25,8 @@ import pandas as pd
 import torch
 from mlflow.pyfunc import PythonModel
 
+COLUMNS = ["label", "confidence", "probabilities", "error"]
+
 
 def imaging_beside(folder: Path) -> ModuleType:
     """The version's own imaging.py, under a name by which nothing else finds it."""
@@ -90,6 +92,10 @@ class ImageClassifier(PythonModel):
                 files.append(base64.b64decode(text, validate=True))
             except (binascii.Error, TypeError, ValueError):
                 files.append(b"")
+        return pd.DataFrame(self.rows(files), columns=COLUMNS, dtype=object)
+
+    def rows(self, files: Sequence[bytes]) -> list[dict[str, Any]]:
+        """The same of the files as they are, for a server that has no use for a table."""
         probabilities, errors = self.classifier.classify(files)
         rows: list[dict[str, Any]] = []
         for row, error in zip(probabilities, errors, strict=True):
@@ -102,7 +108,7 @@ class ImageClassifier(PythonModel):
                     "error": error,
                 }
             )
-        return pd.DataFrame(rows, columns=["label", "confidence", "probabilities", "error"], dtype=object)
+        return rows
 
 
 mlflow.models.set_model(ImageClassifier())

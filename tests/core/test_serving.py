@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -17,15 +16,16 @@ from core import auth, ledger, production, registry, run_watch, serving, stages,
 from core.db.tables import finetuning_jobs
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 from core.gateway import lanes
-from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.serving_protocol import IMAGES_PATH, SEEN_KEY, WANTED_KEY
 from core.workbench import Workbench
+from jobs.model_server import unframed
 from tests.conftest import free_port
 from tests.core.ab.rig import two_versions
 from tests.steps import started
 
 
 class ModelServer(ThreadingHTTPServer):
-    """Answers like MLflow's server: “cat” for every image; what it was sent is kept."""
+    """Answers like ours: “cat” for every image; what it was sent is kept."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -49,11 +49,11 @@ class Answers(BaseHTTPRequestHandler):
     server: ModelServer
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
-        assert (self.path, body["columns"]) == ("/invocations", ["image"])
-        self.server.sent.append([base64.b64decode(row[0]) for row in body["data"]])
+        images = unframed(self.rfile.read(int(self.headers["Content-Length"])))
+        assert self.path == IMAGES_PATH
+        self.server.sent.append(images)
         self.server.meanwhile()
-        answer = json.dumps({"predictions": [self.server.row] * len(body["data"])}).encode()
+        answer = json.dumps({"predictions": [self.server.row] * len(images)}).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()

@@ -193,12 +193,25 @@ def judged_alone(app: App, theme: int) -> int:
     return sum(each["audit"] for each in found)
 
 
+def test_all_images_are_selected_also_before_all_of_them_are_here(page: Page, app: App) -> None:
+    many = app.admin.get("/api/theme/1/images/").json()["total"]
+    assert many > 100, "one page would be all"
+    page.route("**/images/ids/**", lambda route: (page.wait_for_timeout(1500), route.continue_()))
+    page.goto("/theme?theme=1")
+    expect(page.get_by_test_id("tile").first).to_be_visible()
+    expect(page.get_by_test_id("selected")).to_have_text("100 images")
+    page.get_by_test_id("grid").press("Control+a")
+    expect(page.get_by_test_id("selected")).to_have_text(f"{many} selected")
+    page.unroute_all()
+
+
 def test_what_was_called_fine_is_taken_back_on_the_screen(page: Page, app: App) -> None:
     found = app.admin.patch("/api/theme/1/quality/rules/", json={"plain_below": 8}).json()["findings"][
         "plain"
     ]
     assert found > 20
     page.goto("/theme?theme=1&finding=plain&sort=finding")
+    expect(page.get_by_test_id("tile").first).to_be_visible()
     page.get_by_test_id("grid").press("Control+a")
     page.get_by_test_id("fine").click()
     page.get_by_test_id("yes").click()  # so many are asked about first

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import redis
 
-from core.serving_protocol import SEEN_KEY, WANTED_KEY
+from core.serving_protocol import IMAGES_PATH, SEEN_KEY, WANTED_KEY, framed
 from core.settings import ROOT, Settings
 from tests.steps import model_servers, wait_for
 
@@ -82,6 +82,10 @@ def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path:
         body = {"dataframe_split": {"columns": ["image"], "data": [["a"]]}}
         answer = httpx.post(f"{url}/invocations", json=body, timeout=30)
         assert answer.json() == {"predictions": [{"label": "a", "ours": [], "asked": 2}]}, "it was warm"
+        short = httpx.post(f"{url}{IMAGES_PATH}", content=framed([b"one", b"two"]), timeout=30)
+        assert [row["label"] for row in short.json()["predictions"]] == ["b25l", "dHdv"], (
+            "as if through MLflow's"
+        )
         wait_for(lambda: spare_waits(settings), UP_SECONDS)
         [server] = model_servers(supervisor.pid)
         server.kill()

@@ -315,6 +315,13 @@ class Grid extends Acts {
     this.drawActive();
   }
 
+  // All images of the filter, also while only the first page of them is here.
+  async selectAll() {
+    const asked = this.rows.whole;
+    await asked;
+    if (asked === this.rows.whole) this.select(this.rows.ids);
+  }
+
   moveTo(index) {
     if (!this.rows.length) return;
     const target = Math.min(Math.max(index, 0), this.rows.length - 1);
@@ -374,7 +381,7 @@ class Grid extends Acts {
       else this.moveTo(!this.selected.size && this.at === 0 && !event.key.startsWith("Page") ? 0 : target);
     } else if (event.key === " ") { event.preventDefault(); this.toggle(this.at); }
     else if (event.key === "Enter") { event.preventDefault(); this.open(this.at, false); }
-    else if (command && event.key.toLowerCase() === "a") { event.preventDefault(); this.select(this.rows.ids); }
+    else if (command && event.key.toLowerCase() === "a") { event.preventDefault(); this.selectAll(); }
     else if (event.key === "Escape") this.select([]);
     else if (event.key === "Delete" && this.data.may_label) { event.preventDefault(); this.askDelete(); }
     else if (!command && !event.altKey && event.key.toLowerCase() === "m") { event.preventDefault(); this.findSimilar(this.rows.ids[this.at]); }

@@ -23,6 +23,7 @@ class Rows {
     this.items = new Map(); // id → row, the least recently wanted first
     this.asked = new Set();
     this.stop = new AbortController();
+    this.whole = null; // settles once all ids are here
   }
 
   // All ids of the filter; the first screenful of rows comes at the same time, before a million ids are here.
@@ -31,8 +32,9 @@ class Rows {
     this.stop = new AbortController();
     const { signal } = this.stop;
     this.asked.clear();
-    const [ids] = await Promise.all([this.idsOf(query, signal), first ? this.peek(query, signal) : null]);
-    this.take(ids);
+    const loading = Promise.all([this.idsOf(query, signal), first ? this.peek(query, signal) : null]);
+    this.whole = loading.catch(() => null); // whoever loads hears of a failure
+    this.take((await loading)[0]);
   }
 
   async idsOf(query, signal) {
@@ -64,6 +66,7 @@ class Rows {
     this.stop.abort();
     this.stop = new AbortController();
     this.asked.clear();
+    this.whole = null;
     const answer = await answerOf(`/api/theme/${this.theme}/team/batch/`, { method: "POST", signal: this.stop.signal });
     this.take(Uint32Array.from((await answer.json()).ids));
   }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from core.ab import duels, judging
 from core.ab.duels import Duel
 from core.serving_protocol import SEEN_KEY
 from core.workbench import Workbench
+from jobs.model_server import unframed
 
 Answer = Callable[[bytes], tuple[str, float] | None]
 """Label and confidence for an image's bytes; None is an error."""
@@ -38,10 +38,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: Model
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["dataframe_split"]
         rows = []
-        for [image] in body["data"]:
-            said = self.server.answer(base64.b64decode(image))
+        for image in unframed(self.rfile.read(int(self.headers["Content-Length"]))):
+            said = self.server.answer(image)
             label, sure = said or (None, None)
             error = None if said else "not an image"
             rows.append({"label": label, "confidence": sure, "probabilities": [0.5, 0.5], "error": error})

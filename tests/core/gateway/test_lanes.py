@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -17,6 +16,7 @@ from core.errors import Unavailable
 from core.gateway import lanes
 from core.gateway.breaker import Breaker
 from core.gateway.lanes import Lane, Options, Row
+from jobs.model_server import unframed
 from tests.conftest import free_port
 from tests.steps import wait_for
 
@@ -46,8 +46,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        images = [base64.b64decode(row[0]) for row in body["dataframe_split"]["data"]]
+        images = unframed(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.batches.append(images)
         self.server.open.wait(20)
         status = self.server.status(images)
