@@ -18,6 +18,7 @@ from api.themes import StatisticsOut, statistics_out
 from core import auth, image_filter, images, images_io, similar, themes
 from core.archives import Refusal
 from core.images import Image
+from core.quality import suspicion
 
 router = Router(tags=["images"])
 router.add_route("/thumbs/{name}", thumbs.thumbnail, methods=["GET"], include_in_schema=False)
@@ -162,6 +163,8 @@ def list_ids(request: Request, wb: Bench, user: Viewer, theme_id: Id) -> Respons
     themes.get(wb, theme_id)
     if which.sort == "similar" and which.like is not None:
         found = similar.order(wb, theme_id, which)
+    elif which.sort == "suspicious":
+        found = suspicion.order(wb, theme_id, which)
     else:
         found = images.ids(wb, theme_id, which)
     width = 4 if not len(found) or int(found.max()) < 2**32 else 8

@@ -30,16 +30,18 @@ def judge(job: Job, spec: CheckSpec, manifest: pa.Table, views: pa.Table, rows: 
             before = Judged.unpacked(pq.read_table(file))
     on = None if before is None else later(before, images.keys, images.labels, images.sides)
     found: Rows = {}
+    own: dict[int, float] = {}
     if on is not None:
-        _kept(on, found)
-    of_labels, accuracy = _labels(images, on, found)
+        _kept(on, found, own)
+    of_labels, accuracy = _labels(images, on, found, own)
     of_sides, upright = _sides(images, on, found)
     nearest = _far(images, on, rows)
     for image_id, each in found.items():
         rows.setdefault(image_id, {}).update(each)
     told = [[found.get(i, {}).get(name) for i in images.ids] for name in _KEPT]
     arrays = [pa.array(column, JUDGED.field(name).type) for name, column in zip(_KEPT, told, strict=True)]
-    table = pa.table([*images.keys.columns, *arrays, nearest], schema=JUDGED)
+    of_own = pa.array([own.get(i) for i in images.ids], pa.float64())
+    table = pa.table([*images.keys.columns, of_own, *arrays, nearest], schema=JUDGED)
     fresh = Said(len(images.ids), 0, images.labels, images.sides, accuracy, upright)
     return Judged(table, fresh if on is None else on.said, of_labels, of_sides), images.left_out
 
@@ -88,9 +90,11 @@ class _Images:
         return sum(label is not None for label in self.given) - len(self.judged)
 
 
-def _kept(on: Later, found: Rows) -> None:
-    columns = (on.before.rows[name].to_pylist() for name in ("image_id", *_KEPT, "label_id"))
-    for image_id, guess, score, turn, lies_right, label in zip(*columns, strict=True):
+def _kept(on: Later, found: Rows, own: dict[int, float]) -> None:
+    columns = (on.before.rows[name].to_pylist() for name in ("image_id", "own", *_KEPT, "label_id"))
+    for image_id, probable, guess, score, turn, lies_right, label in zip(*columns, strict=True):
+        if probable is not None:
+            own[image_id] = probable
         if guess is not None:
             found.setdefault(image_id, {}).update(guess_id=guess, score=score, label_id=label)
         if turn is not None:
@@ -101,7 +105,9 @@ def _matrix(column: list[bytes | None], rows: list[int], kind: type[np.generic])
     return np.frombuffer(b"".join(column[i] or b"" for i in rows), dtype=kind).reshape(len(rows), -1)
 
 
-def _labels(images: _Images, on: Later | None, found: Rows) -> tuple[doubts.Learnt | None, float | None]:
+def _labels(
+    images: _Images, on: Later | None, found: Rows, own: dict[int, float]
+) -> tuple[doubts.Learnt | None, float | None]:
     """Doubt labels; (what was learnt of them, how well unseen images are told apart)."""
     if not images.labels:
         return None, None
@@ -127,6 +133,7 @@ def _labels(images: _Images, on: Later | None, found: Rows) -> tuple[doubts.Lear
         doubted = on.before.of_labels.told(vectors, labels, described, learnt)
         accuracy = on.said.accuracy or 0.0
     if accuracy >= doubts.SEES_ENOUGH:
+        own.update(zip((images.ids[i] for i in rows), doubted.score.tolist(), strict=True))
         for n in np.flatnonzero(doubted.suspicious):
             found.setdefault(images.ids[rows[n]], {}).update(
                 guess_id=images.labels[doubted.guess[n]],

@@ -124,6 +124,15 @@ def checking() -> None:
             with frame.refusals():
                 check_jobs.start(wb, me, theme.id, anew=True)
                 st.rerun(scope="fragment")
+        if state.accuracy is not None and state.accuracy >= doubts.SEES_ENOUGH:
+            frame.link(
+                _("All labels, the most suspicious first"),
+                "theme.py",
+                {"theme": theme.id, "state": "labelled", "sort": "suspicious"},
+                help=_(
+                    "Not every wrong label has a doubt of its own: go on down this order for as long as you find any."
+                ),
+            )
         if state.error:
             st.caption(frame.escape(f"{state.error['message']} {state.error['next_step']}"))
         elif state.checked_at is None:

@@ -240,7 +240,7 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
             )
         )
     }
-    settled = set(connection.execute(_SETTLED, {"theme": theme_id}).scalars())
+    settled = set(connection.execute(SETTLED, {"theme": theme_id}).scalars())
     rows = [
         {"theme_id": theme_id, "at": now, "label_id": None, "guess_id": None, "turn": None, **found}
         for found in _found(table)
@@ -346,7 +346,7 @@ _FORGET = sa.text(
     "DELETE FROM image_findings WHERE kind = 'mislabelled' AND image_id IN (SELECT unnest(CAST(:ids AS BIGINT[])))"
 )
 # Images whose newest label is an answer to a finding, or which have that of two labels which somebody called right.
-_SETTLED = sa.text(
+SETTLED = sa.text(
     "SELECT h.image_id FROM label_history h WHERE h.theme_id = :theme AND h.source = 'settled'"
     " AND NOT EXISTS (SELECT 1 FROM label_history n WHERE n.image_id = h.image_id AND n.id > h.id)"
     " UNION SELECT f.image_id FROM image_findings f JOIN train_data t ON t.id = f.image_id"

@@ -20,7 +20,7 @@ import pyarrow as pa
 from core.quality import doubts, turned
 from core.quality.maps import NEIGHBOURS
 
-CHECKS = 1
+CHECKS = 2
 """Raised whenever the same pictures are judged otherwise: older files then do not count."""
 GROWTH = 0.02
 """Share of the pictures that came or went since all were judged, beyond which all are judged anew."""
@@ -30,6 +30,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("digest", pa.int64()),
     pa.field("label_id", pa.int64()),
     pa.field("learnt", pa.bool_()),
+    pa.field("own", pa.float64()),
     pa.field("guess_id", pa.int64()),
     pa.field("score", pa.float64()),
     pa.field("turn", pa.int32()),
@@ -39,6 +40,7 @@ _FIELDS: list[pa.Field[Any]] = [
 JUDGED = pa.schema(_FIELDS)
 """A row a picture, by image id; `digest` of its vector, view and texture; the rest as in check_files.RESULT.
 
+`own`: how probable its label is to models that did not see it; NULL where nothing can be said about that.
 `nearest`: see core.quality.maps.far, float32; NULL where nothing was measured.
 """
 SAID, LABELS, SIDES = b"said", b"labels", b"sides"

@@ -15,7 +15,7 @@ from core import auth, images, themes
 from core.collector import Collector
 from core.db.tables import finetuning_jobs
 from core.events import Type
-from core.quality import check_jobs, maps
+from core.quality import check_jobs, decisions, maps, suspicion
 from core.run_watch import rows_where
 from core.settings import Settings
 from core.spec import CheckSpec
@@ -98,6 +98,35 @@ def test_few_new_pictures_are_judged_by_what_was_learnt(
     grown, alone = checked(wb, trainer, theme, settings)  # more than 2 % of 162
     assert grown == alone
     assert check_jobs.state(wb, theme.id).since == 0
+
+
+def test_all_labels_stand_in_the_order_of_suspicion_but_those_that_people_confirmed(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User, settings: Settings
+) -> None:
+    which = images.Filter(sort="suspicious")
+    assert suspicion.order(wb, theme.id, which).tolist() == images.ids(wb, theme.id, which).tolist()
+    found, _ = checked(wb, trainer, theme, settings)
+    order = suspicion.order(wb, theme.id, which).tolist()
+    assert sorted(order) == sorted(images.ids(wb, theme.id).tolist())
+    wrong = {i.id for i in images.page(wb, theme.id, limit=500).items if "7." in i.file_name}
+    assert len(wrong) == 16 and len(wrong & set(order[:20])) >= 15
+    doubted = {image_id: row["score"] for image_id, row in found.items() if row["guess_id"]}
+    assert [i for i in order if i in doubted] == sorted(doubted, key=lambda i: doubted[i])
+
+    [kept, relabelled] = order[:2]
+    decisions.decide(wb, trainer, theme.id, "mislabelled", [kept])
+    other = {image.id: image.likelier["mislabelled"] for image in images.rows(wb, theme.id, [relabelled])}
+    images.label(wb, trainer, theme.id, [(relabelled, other[relabelled])], source="settled")
+    rest = suspicion.order(wb, theme.id, which).tolist()
+    assert rest[:-2] == order[2:] and set(rest[-2:]) == {kept, relabelled}
+
+    images.add(wb, trainer, theme.id, scans(PER_DIGIT + 7, PER_DIGIT + 8)[:1], label_from_folder=True)
+    [new] = images.ids(wb, theme.id)[:1].tolist()
+    assert new in suspicion.order(wb, theme.id, which).tolist()[-3:], "it was not judged yet"
+    checked(wb, trainer, theme, settings)
+    again = suspicion.order(wb, theme.id, which).tolist()
+    assert new in again[:20], "it lies in a wrong folder"
+    assert set(again[-2:]) == {kept, relabelled}, "what people said of these counts"
 
 
 def test_another_label_or_many_that_went_have_all_judged_anew(
