@@ -485,7 +485,7 @@ LINE = strategies.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=strategies.lists(LINE, max_size=12), second=strategies.lists(LINE, max_size=12))
 def test_the_dry_run_says_what_comes_and_a_second_time_adds_nothing(
     wb_duckdb: Workbench,

@@ -203,7 +203,7 @@ def test_all_images_are_selected_also_before_all_of_them_are_here(page: Page, ap
     many = len(app.admin.get("/api/theme/1/images/ids/").content) // 4
     assert many > 100, "one page would be all"
     held: list[Route] = []
-    page.route("**/images/ids/**", held.append)
+    page.route("**/images/ids/**", lambda route: held.append(route))
     page.goto("/theme?theme=1")
     expect(page.get_by_test_id("tile").first).to_be_visible()  # the first hundred came by themselves
     page.get_by_test_id("grid").press("Control+a")

@@ -26,7 +26,7 @@ print(json.dumps([[name in sys.modules for name in names], threading.active_coun
     [
         (["light"], "now", [True, True, True, False]),
         (["train"], "now", [True, False, False, False]),
-        (["train"], "later", [True, False, False, True]),
+        pytest.param(["train"], "later", [True, False, False, True], marks=pytest.mark.slow),
         ([], "now", [True, False, False, False]),
     ],
 )

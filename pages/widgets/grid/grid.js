@@ -181,6 +181,7 @@ class Grid extends Acts {
       const tool = this.tools.querySelector(`[data-testid=${name}]`);
       if (tool) tool.hidden = !n || !kinds.includes(this.filters.get("finding"));
     }
+    this.tools.querySelector("[data-testid=my_batch]")?.toggleAttribute("hidden", Boolean(this.filters.get("finding"))); // room for its answers
     this.tools.querySelector("[data-testid=undo]")?.toggleAttribute("disabled", !this.undoable.length);
     this.tools.querySelector("[data-testid=redo]")?.toggleAttribute("disabled", !this.redoable.length);
     this.tools.querySelector("[data-testid=focus]").toggleAttribute("disabled", !this.rows.length);

@@ -99,17 +99,17 @@ def test_the_held_out_are_the_same_for_every_test_and_nobody_meets_them(
 ) -> None:
     wb = wb_duckdb
     theme, versions = two_versions(wb, trainer)
-    found = []
+    found, some = [], UNITS[:1_000]
     for holdout in (0.1, 0.1, 0.2):
         chosen = PLAN | {"versions": versions, "holdout": holdout}
         trial = trials.start(wb, trainer, trials.create(wb, trainer, theme.id, "x", chosen).id)
-        found.append({unit for unit in UNITS if assigning.peek(wb, trial.id, unit) is None})
+        found.append({unit for unit in some if assigning.peek(wb, trial.id, unit) is None})
         held = next(iter(found[-1]))
         assert assigning.assign(wb, trial.id, held) is None
         tester = assigning.assign(wb, trial.id, held, force="B")
         assert tester is not None and tester.forced
     assert found[0] == found[1] < found[2]
-    assert len(found[0]) / len(UNITS) == pytest.approx(0.1, abs=0.02)
+    assert len(found[0]) / len(some) == pytest.approx(0.1, abs=0.03)
 
 
 def bend(wb: Workbench, trial: Trial, **change: Any) -> None:

@@ -151,6 +151,7 @@ resolve_name(OTHER_ENTRIES["suggest"])(sys.stdin.read(), 1)
 """
 
 
+@pytest.mark.slow
 def test_the_same_spec_gives_the_same_file(finished: Finished) -> None:
     """Here, and in a fresh process that runs what the queue names."""
     spec = make_spec(finished, 103)
