@@ -321,13 +321,13 @@ def test_a_server_that_is_away_is_503_with_the_time_to_come_again(
     server.socket.close()
     for _ in range(7):
         answer = http.post(f"predict/{model}", json=body)
-        assert "restarted by itself" in refused(answer, 503) and answer.headers["Retry-After"] == "1"
+        assert "up to half a minute" in refused(answer, 503) and answer.headers["Retry-After"] == "10"
     [deployment] = serving.deployments(wb_duckdb)
     state = {"status": "restarting", "url": None, "detail": None}
     wb_duckdb.broker.hset(SEEN_KEY, str(deployment.id), json.dumps(state))
     serving.sync(wb_duckdb)
     answer = http.post(f"predict/{model}", json=body)
-    assert "not up at the moment" in refused(answer, 503) and answer.headers["Retry-After"] == "1"
+    assert "is being started" in refused(answer, 503) and answer.headers["Retry-After"] == "10"
 
 
 def test_a_share_of_the_requests_is_logged_without_the_image(
