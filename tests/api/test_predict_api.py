@@ -352,12 +352,13 @@ def test_servers_of_a_deployment_are_added_and_taken_away(
 ) -> None:
     http = client(trainer)
     [deployment] = serving.deployments(wb_duckdb)
-    path = f"models/{deployment.version.id}/deploy"
-    more = http.post(path, params={"replicas": 3}).json()
-    assert (more["id"], more["replicas"]) == (deployment.id, 3)
-    assert http.post(path).json()["replicas"] == 3  # nothing was said
-    assert http.post(path, params={"replicas": 1}).json()["replicas"] == 1
-    assert http.post(path, params={"replicas": 9}).status_code == 422
+    for path in (f"{base}/{deployment.version.id}/deploy" for base in ("models", "v1/admin/models")):
+        more = http.post(path, params={"replicas": 3}).json()
+        assert (more["id"], more["replicas"]) == (deployment.id, 3)
+        assert http.post(path).json()["replicas"] == 3  # nothing was said
+        assert http.post(path, params={"replicas": 1}).json()["replicas"] == 1
+        for wrong in (0, 9, 10**30):
+            assert "by 1 to 8 servers" in refused(http.post(path, params={"replicas": wrong}), 422)
 
 
 def test_a_gigabyte_is_refused_without_being_read_into_memory(
