@@ -133,6 +133,17 @@ def test_requests_that_find_no_server_are_failures_of_the_deployment_that_should
     assert f"veritrain_gateway_requests_total{{{of_it}}} 3.0" in exported and "invented" not in exported
 
 
+def test_the_sample_of_predictions_names_the_request(
+    inside: TestClient, wb_duckdb: Workbench, viewer: auth.User
+) -> None:
+    set_current(replace(wb_duckdb, settings=replace(wb_duckdb.settings, predict_sample=1.0)))
+    token = auth.issue_token(wb_duckdb, viewer, "test")
+    headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "order-68"}
+    assert inside.post("/api/predict/nobody", headers=headers).status_code == 404
+    row = json.loads((wb_duckdb.settings.data_dir / "logs" / "predictions.jsonl").read_text())
+    assert (row["request_id"], row["model"], row["status"]) == ("order-68", "nobody", 404)
+
+
 def test_where_a_token_is_set_it_must_be_sent(inside: TestClient) -> None:
     for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": "scrape-me"}):
         assert inside.get("/metrics", headers=headers).status_code == 401
