@@ -42,7 +42,9 @@ class Breaker:
                 return
             now = self._clock()
             if now < self._closed_to:
-                raise gone() if self._gone else Unavailable(
+                if self._gone:
+                    raise gone()
+                raise Unavailable(
                     "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
                     seconds=math.ceil(self._closed_to - now),
                 )
