@@ -130,12 +130,7 @@ def version(wb: Bench, _user: Viewer, version_id: Id) -> VersionOut:
 
 
 @router.post("/models/{version_id}/deploy", status_code=201, summary="Serve a version")
-def deploy(
-    wb: Bench,
-    user: Trainer,
-    version_id: Id,
-    replicas: Annotated[int | None, Query(ge=1, le=serving.MAX_REPLICAS)] = None,
-) -> DeploymentOut:
+def deploy(wb: Bench, user: Trainer, version_id: Id, replicas: int | None = None) -> DeploymentOut:
     """By one server, or so many; asked again with another number, servers are added or ended."""
     return deployment_out(serving.deploy(wb, user, version_id, replicas))
 

@@ -201,7 +201,8 @@ async def _answered(
     status = 500
     try:
         _limiter.take(request.scope["state"]["token"], wb.settings.predict_per_minute)
-        deployment = await take()  # before anything is read
+        deployment = await take()
+        serving.servers_up(deployment)  # before anything is read
         async with _received(request, wb, mlflow) as sent:
             deployment = await take()  # who answers may have changed since
             found = await serving.ask_async(wb, deployment, sent.files, small=sent.small, sampled=sampled)

@@ -20,6 +20,7 @@ from core import auth
 from core.db.engine import next_ids
 from core.db.tables import ab_experiments, model_registry, models, themes
 from core.db.tables import registry_ledger as table
+from core.errors import NotFound
 from core.notices import outbox
 from core.workbench import Workbench
 
@@ -150,7 +151,7 @@ def newest(wb: Workbench, limit: int, theme_id: int | None = None) -> list[Entry
 
 
 def production_on(wb: Workbench, model_id: int, at: datetime) -> int | None:
-    """Id of the version that was in production at a moment; None where none was."""
+    """Id of the version that was in production at a moment; None where none was. Raises NotFound for an unknown model."""
     query = (
         sa.select(table.c.version_id, table.c.from_stage, table.c.to_stage)
         .where(table.c.model_id == model_id, table.c.at <= at)
@@ -160,6 +161,9 @@ def production_on(wb: Workbench, model_id: int, at: datetime) -> int | None:
     )
     with wb.db.read() as connection:
         last = connection.execute(query).one_or_none()
+        known = sa.select(models.c.id).where(models.c.id == model_id)
+        if last is None and connection.execute(known).first() is None:
+            raise NotFound("There is no model {id}.", id=model_id)
     return int(last.version_id) if last is not None and last.to_stage == PRODUCTION else None
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from core import auth, gate, ledger, registry, serving, stages
 from core.ab.trials import Trial
 from core.db.tables import models, themes
-from core.errors import Conflict, NotFound, Unavailable, VeritrainError
+from core.errors import Conflict, NotFound, VeritrainError
 from core.ledger import Entry
 from core.registry import Version
 from core.serving import Deployment, Prediction
@@ -57,9 +57,9 @@ def answering(wb: Workbench, model_name: str) -> Deployment:
     """The server that answers for a model.
 
     A version that has just been put into production takes over once it is up; until then the one before it goes on.
+    Where none is up it is the one that should be, so that whoever counts what fails knows whose failure it is.
     What this process decides shows at once, what another replica of the app does within the second.
-    Raises NotFound for an unknown model, Conflict where none of its versions is in production or none is served,
-    Unavailable where its server is not up at the moment.
+    Raises NotFound for an unknown model, Conflict where none of its versions is in production or none is served.
     """
     with _looking:
         found = at_hand(wb, model_name)
@@ -117,21 +117,13 @@ def _look(wb: Workbench, model_name: str) -> Deployment:
         for version_id in (now.id, before)
         if version_id is not None and (deployment := serving.recent(wb, version_id)) is not None
     ]
-    for deployment in served:
-        if deployment.status == serving.UP:
-            return deployment
-    if served:
-        raise Unavailable(
-            "The server for version {n} of “{name}” is not up at the moment; try again in {seconds} s.",
-            n=served[0].version.version,
+    if not served:
+        raise Conflict(
+            "Version {n} of “{name}” is in production, but no server for it is up; deploy it under Models.",
+            n=now.version,
             name=model_name,
-            seconds=1,
         )
-    raise Conflict(
-        "Version {n} of “{name}” is in production, but no server for it is up; deploy it under Models.",
-        n=now.version,
-        name=model_name,
-    )
+    return next((each for each in served if each.status == serving.UP), served[0])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import httpx
 import pyarrow as pa
 
 from core import ledger, registry, runs, snapshots
-from core.errors import Unavailable
 from core.files import FileStore, sha256
 from core.ledger import Entry
 from core.params.fields import N_
@@ -52,6 +51,9 @@ _TEXTS = {
         "Do not use this version; repeat its run."
     ),
     (FILES, UNKNOWN): N_("Its files were not hashed when it was registered, so nothing can be said of them."),
+    ("away", UNKNOWN): N_(
+        "The files of the model could not be looked at, because MLflow at {url} does not answer. Look again once it does."
+    ),
 }
 
 
@@ -65,14 +67,14 @@ class Line:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """One sentence for people, through `translate` (a gettext function) when one is given."""
-        code = "checksum" if self.fields.get("promised") else self.code
+        code = "checksum" if "promised" in self.fields else "away" if "url" in self.fields else self.code
         return translate(_TEXTS[code, self.state]).format(**self.fields)
 
 
 def verify(wb: Workbench, version_id: int) -> list[Line]:
-    """Recompute every hash that vouches for a version. Reads all of its files.
+    """Recompute every hash that vouches for a version. Reads all of its files. Raises NotFound.
 
-    Raises NotFound, and Unavailable where MLflow does not answer.
+    Where MLflow is away only the files are unknown; the ledger and the list of images are told all the same.
     """
     version = registry.get(wb, version_id)
     decisions = ledger.entries(wb, version_id=version_id)
@@ -106,8 +108,8 @@ def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
         return Line(FILES, BROKEN, {"promised": sorted(promised)})
     try:
         wrong = sorted(name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256)
-    except httpx.HTTPError as error:
-        raise Unavailable("MLflow at {url} does not answer.", url=wb.settings.mlflow_url) from error
+    except httpx.HTTPError:
+        return Line(FILES, UNKNOWN, {"url": wb.settings.mlflow_url})
     if wrong:
         return Line(FILES, BROKEN, {"names": ", ".join(wrong)})
     return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]})

@@ -25,8 +25,8 @@ from core import audit, auth, registry
 from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
 from core.db.tables import model_registry, models, themes
-from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
-from core.gateway import lanes
+from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
+from core.gateway import breaker, lanes
 from core.gateway.images import Given, Part, Prediction, parts
 from core.gateway.lanes import Lane, Row
 from core.gateway.observed import Observed, Told, observe
@@ -229,8 +229,7 @@ def predict(
 
     `files` are taken one after the other, so that no more than a request's worth is held.
 
-    Raises Conflict when the deployment is not up, Unavailable when its server does not answer,
-    InvalidInput for too many images.
+    Raises what `servers_up` raises, Unavailable when its server does not answer, InvalidInput for too many images.
     """
     auth.require(actor, auth.VIEWER)
     return ask(wb, get(wb, deployment_id), files)
@@ -294,8 +293,7 @@ async def ask_async(
 
 
 def _sent(wb: Workbench, deployment: Deployment, part: Part) -> Future[list[Row]]:
-    if deployment.status != UP or not deployment.url:
-        raise Conflict("This model is not ready yet; wait until its state is “up”.")
+    urls = servers_up(deployment)
     kept = _LANES.setdefault(wb.db, {})
     lane = kept.get(deployment.id)
     if lane is None:
@@ -304,7 +302,29 @@ def _sent(wb: Workbench, deployment: Deployment, part: Part) -> Future[list[Row]
         lane = kept.setdefault(deployment.id, Lane(options))
     for data in part.readable:
         inputs.offer(deployment.id, data)
-    return lane.submit(deployment.url.split(), part.readable)
+    return lane.submit(urls, part.readable)
+
+
+def servers_up(deployment: Deployment) -> list[str]:
+    """Where its servers answer. Raises Conflict where it was stopped, Unavailable where none of them is up."""
+    if deployment.desired == DOWN:
+        raise Conflict("This deployment was stopped; deploy the version again under Models.")
+    if deployment.status == UP and deployment.url:
+        return deployment.url.split()
+    version = deployment.version
+    if deployment.status == FAILED:
+        raise Unavailable(
+            "The server for version {n} of “{name}” cannot be started; look at its state under Models.",
+            n=version.version,
+            name=version.model_name,
+        )
+    raise Unavailable(
+        "No server for version {n} of “{name}” is up; it is being started, which can take up to half a minute. "
+        "Try again in {seconds} s.",
+        n=version.version,
+        name=version.model_name,
+        seconds=breaker.START_SECONDS,
+    )
 
 
 def _publish(wb: Workbench) -> None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,8 +16,7 @@ from core import auth, serving
 from core.ab import assigning, interactions, queries, trials
 from core.db.tables import ab_exposures
 from core.errors import Conflict, VeritrainError
-from core.gateway.observed import Observed, observe
-from core.serving import Deployment, Prediction
+from core.serving import Prediction
 from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -69,13 +68,11 @@ def answer(
     try:
         [prediction] = serving.ask(wb, deployment, [image])
     except VeritrainError as error:
-        _observe(deployment, began, error.status)
         if variant is not None:
             row |= {"variant": variant, "status": "error", "response": str(error)}
             row["response_time_ms"] = (time.perf_counter() - began) * 1000
             _log(wb, trial, row)
         raise
-    _observe(deployment, began, 200, prediction)
     if variant is not None:
         if not prediction.error:
             _keep(wb, trial, key, image[1])
@@ -84,14 +81,6 @@ def answer(
         row["response_time_ms"] = (time.perf_counter() - began) * 1000
         _log(wb, trial, row)
     return Answer(key, variant, prediction)
-
-
-def _observe(deployment: Deployment, began: float, status: int, *found: Prediction) -> None:
-    seconds = time.perf_counter() - began
-    version = deployment.version
-    at = datetime.now(UTC) - timedelta(seconds=seconds)
-    told = tuple(each.told for each in found)
-    observe(Observed(version.model_name, version.id, deployment.id, at, seconds, status, told))
 
 
 def _expose(wb: Workbench, trial: trials.Trial, unit: str, arm: int, key: str, *, known: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import audit, auth, serving
+from core.addresses import Address
 from core.alerts import rule as rules
 from core.alerts import words
 from core.alerts.rule import FIRING, OK, Rule, State
@@ -230,12 +231,20 @@ def _settle(wb: Workbench, alert: Alert, value: float | None, state: State, now:
             table.update().where(same).values(**values).returning(table.c.id)
         ).first()
         if changed is not None and state.name != alert.state.name:
-            _tell(connection, alert, value, state)
+            _tell(connection, alert, value, state, wb.settings.public_url + _address(alert).url)
 
     wb.db.write(work)
 
 
-def _tell(connection: sa.Connection, alert: Alert, value: float | None, state: State) -> None:
+def _address(alert: Alert) -> Address:
+    """Of the screen that shows what it is about."""
+    query: dict[str, str | int] = {"theme": alert.theme_id}
+    if alert.deployment_id is not None:
+        query["deployment"] = alert.deployment_id
+    return Address("monitoring", query)
+
+
+def _tell(connection: sa.Connection, alert: Alert, value: float | None, state: State, url: str) -> None:
     event = outbox.ALERT_FIRING if state.name == FIRING else outbox.ALERT_RESOLVED
     said: dict[str, Any] = {
         "alert_id": alert.id,
@@ -254,7 +263,7 @@ def _tell(connection: sa.Connection, alert: Alert, value: float | None, state: S
             alert.rule.emails,
             event,
             subject,
-            words.letter(alert.theme_name, alert.rule, value, state),
+            words.letter(alert.theme_name, alert.rule, value, state, url),
         )
 
 

@@ -60,11 +60,11 @@ def subject(theme: str, rule: Rule, state: State) -> str:
     return " ".join(text.format(theme=theme, metric=metric(rule.metric)).split())
 
 
-def letter(theme: str, rule: Rule, number: float | None, state: State) -> str:
-    """Of an e-mail."""
+def letter(theme: str, rule: Rule, number: float | None, state: State, url: str) -> str:
+    """Of an e-mail; `url` leads to the monitoring."""
     text = (
-        _("The alert of “{theme}” began: {rule}. It is {value} now. Look at Monitoring in Veritrain.")
+        _("The alert of “{theme}” began: {rule}. It is {value} now. Look at the monitoring: {url}")
         if state.name == FIRING
         else _("The alert of “{theme}” is over: {rule}. It is {value} now.")
     )
-    return text.format(theme=theme, rule=sentence(rule), value=value(rule, number)) + "\n"
+    return text.format(theme=theme, rule=sentence(rule), value=value(rule, number), url=url) + "\n"

@@ -11,6 +11,8 @@ from core.errors import Unavailable
 
 FAILURES = 5
 """Failures in a row that open it."""
+START_SECONDS = 10
+"""After which to come again where a server is started, which takes some seconds to half a minute."""
 OPEN_SECONDS = 1.0
 """How long it stays open; then one request tries (half open), and closes it or opens it again."""
 
@@ -29,6 +31,7 @@ class Breaker:
         self._clock = clock
         self._lock = threading.Lock()
         self._failed = 0
+        self._gone = False
         self._closed_to = 0.0
         """Until then nothing passes while it is open."""
 
@@ -39,6 +42,8 @@ class Breaker:
                 return
             now = self._clock()
             if now < self._closed_to:
+                if self._gone:
+                    raise gone()
                 raise Unavailable(
                     "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
                     seconds=math.ceil(self._closed_to - now),
@@ -49,7 +54,18 @@ class Breaker:
         with self._lock:
             self._failed = 0
 
-    def failed(self) -> None:
+    def failed(self, *, gone: bool = False) -> None:
+        """`gone`: no server is left, so those who are refused from then on are told how long that takes."""
         with self._lock:
             self._failed += 1
+            self._gone = gone
             self._closed_to = self._clock() + self._seconds
+
+
+def gone() -> Unavailable:
+    """Of servers that no spare one went on for in time."""
+    return Unavailable(
+        "The model server does not answer; it is being restarted, which can take up to half a minute. "
+        "Try again in {seconds} s.",
+        seconds=START_SECONDS,
+    )

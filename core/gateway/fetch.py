@@ -34,7 +34,8 @@ def fetch(
     resolve: Resolve = network.resolve,
     allowed: Callable[[str], bool] = network.is_public,
 ) -> bytes:
-    """The bytes at a URL of one of `hosts`: names, with a port where it is not the scheme's own.
+    """The bytes at a URL of one of `hosts`: names or addresses (IPv6 in brackets), with a port where it is not the
+    scheme's own.
 
     At most `limit` bytes and SECONDS; a redirect may lead to the same host only. Raises InvalidInput.
     """
@@ -68,7 +69,8 @@ def _checked(url: str, hosts: Collection[str]) -> httpx.URL:
             "“{url}” is no address of an image; it starts with https:// or http:// and has no password.",
             url=_short(url),
         )
-    name = target.host.lower() if target.port is None else f"{target.host.lower()}:{target.port}"
+    host = (f"[{target.host}]" if ":" in target.host else target.host).lower()
+    name = host if target.port is None else f"{host}:{target.port}"
     if name not in hosts:
         raise InvalidInput(
             "Images may not be fetched from “{host}”; send the image itself, or have the administrator add the host "

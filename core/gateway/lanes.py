@@ -21,7 +21,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from core.errors import Unavailable, VeritrainError
-from core.gateway.breaker import Breaker
+from core.gateway.breaker import Breaker, gone
 from core.serving_protocol import IMAGES_PATH, framed
 from core.settings import MIB
 
@@ -248,7 +248,10 @@ class Lane:
                 with self._change:
                     self._rest_until[url] = time.monotonic() + REST_SECONDS
                 broken += not isinstance(error, ConnectTimeoutError | NewConnectionError)
-                if broken > 1 or time.monotonic() > until:
+                if time.monotonic() > until:
+                    self.breaker.failed(gone=True)
+                    raise gone() from error
+                if broken > 1:
                     self.breaker.failed()
                     raise Unavailable(
                         "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from core import logs
 from core.gateway.observed import Observed
 from core.settings import MIB, Settings
 
@@ -32,6 +33,7 @@ def keep(settings: Settings, seen: Observed) -> None:
     """Append a row to `logs/predictions.jsonl` in the data folder."""
     row = {
         "at": seen.at.isoformat(timespec="milliseconds"),
+        "request_id": logs.request_id(),
         "model": seen.model,
         "version": seen.version_id,
         "deployment": seen.deployment_id,

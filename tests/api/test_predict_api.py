@@ -321,13 +321,13 @@ def test_a_server_that_is_away_is_503_with_the_time_to_come_again(
     server.socket.close()
     for _ in range(7):
         answer = http.post(f"predict/{model}", json=body)
-        assert "restarted by itself" in refused(answer, 503) and answer.headers["Retry-After"] == "1"
+        assert "up to half a minute" in refused(answer, 503) and answer.headers["Retry-After"] == "10"
     [deployment] = serving.deployments(wb_duckdb)
     state = {"status": "restarting", "url": None, "detail": None}
     wb_duckdb.broker.hset(SEEN_KEY, str(deployment.id), json.dumps(state))
     serving.sync(wb_duckdb)
     answer = http.post(f"predict/{model}", json=body)
-    assert "not up at the moment" in refused(answer, 503) and answer.headers["Retry-After"] == "1"
+    assert "is being started" in refused(answer, 503) and answer.headers["Retry-After"] == "10"
 
 
 def test_a_share_of_the_requests_is_logged_without_the_image(
@@ -352,12 +352,13 @@ def test_servers_of_a_deployment_are_added_and_taken_away(
 ) -> None:
     http = client(trainer)
     [deployment] = serving.deployments(wb_duckdb)
-    path = f"models/{deployment.version.id}/deploy"
-    more = http.post(path, params={"replicas": 3}).json()
-    assert (more["id"], more["replicas"]) == (deployment.id, 3)
-    assert http.post(path).json()["replicas"] == 3  # nothing was said
-    assert http.post(path, params={"replicas": 1}).json()["replicas"] == 1
-    assert http.post(path, params={"replicas": 9}).status_code == 422
+    for path in (f"{base}/{deployment.version.id}/deploy" for base in ("models", "v1/admin/models")):
+        more = http.post(path, params={"replicas": 3}).json()
+        assert (more["id"], more["replicas"]) == (deployment.id, 3)
+        assert http.post(path).json()["replicas"] == 3  # nothing was said
+        assert http.post(path, params={"replicas": 1}).json()["replicas"] == 1
+        for wrong in (0, 9, 10**30):
+            assert "by 1 to 8 servers" in refused(http.post(path, params={"replicas": wrong}), 422)
 
 
 def test_a_gigabyte_is_refused_without_being_read_into_memory(

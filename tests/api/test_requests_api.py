@@ -19,12 +19,16 @@ from starlette.testclient import TestClient
 import api.app
 import api.requests
 from api.security import Security
-from core import auth, metrics
+from core import auth, metrics, serving
+from core.gateway import observed
 from core.gateway.observed import Observed, Told
+from core.monitoring.observing import Observer
 from core.processes import wait_until
 from core.workbench import Workbench, set_current
+from tests.api.test_predict_api import in_production
 from tests.app import App
 from tests.conftest import ROOT
+from tests.core.test_serving import seen
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,39 @@ def test_the_number_of_an_error_is_the_id_of_its_request(
     answer = inside.get("/api/broken", headers=headers)
     assert answer.status_code == 500 and answer.json()["id"] == "order-67"
     assert "order-67" in answer.json()["detail"] and "secret" not in answer.text
+
+
+def test_requests_that_find_no_server_are_failures_of_the_deployment_that_should_answer(
+    inside: TestClient, wb_duckdb: Workbench, trainer: auth.User
+) -> None:
+    model = in_production(wb_duckdb, trainer, "http://127.0.0.1:1")
+    [deployment] = serving.deployments(wb_duckdb)
+    seen(wb_duckdb, deployment.id, status="restarting", url=None, detail=None)
+    observer = Observer(wb_duckdb)
+    observer.start()
+    observed.listeners.append(metrics.hear)
+    inside.headers["Authorization"] = f"Bearer {auth.issue_token(wb_duckdb, trainer, 'test')}"
+    paths = [f"predict/{model}", f"predict/{model}/invocations", f"deployments/{deployment.id}/predict"]
+    statuses = [inside.post(f"/api/{path}").status_code for path in [*paths, "predict/invented"]]
+    observed.listeners.remove(metrics.hear)
+    observer.stop()
+    assert statuses == [503, 503, 503, 404]
+    told = inside.get(f"/api/v1/admin/deployments/{deployment.id}/monitoring", params={"range": "1h"}).json()
+    assert (told["total"]["requests"], told["total"]["errors"]) == (3, 3)
+    exported = inside.get("/metrics", headers={"Authorization": "Bearer scrape-me"}).text
+    of_it = f'deployment="{deployment.id}",model="{model}",status="503"'
+    assert f"veritrain_gateway_requests_total{{{of_it}}} 3.0" in exported and "invented" not in exported
+
+
+def test_the_sample_of_predictions_names_the_request(
+    inside: TestClient, wb_duckdb: Workbench, viewer: auth.User
+) -> None:
+    set_current(replace(wb_duckdb, settings=replace(wb_duckdb.settings, predict_sample=1.0)))
+    token = auth.issue_token(wb_duckdb, viewer, "test")
+    headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "order-68"}
+    assert inside.post("/api/predict/nobody", headers=headers).status_code == 404
+    row = json.loads((wb_duckdb.settings.data_dir / "logs" / "predictions.jsonl").read_text())
+    assert (row["request_id"], row["model"], row["status"]) == ("order-68", "nobody", 404)
 
 
 def test_where_a_token_is_set_it_must_be_sent(inside: TestClient) -> None:

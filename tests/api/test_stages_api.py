@@ -6,7 +6,7 @@ import pytest
 
 from core import auth, registry
 from core.workbench import Workbench
-from tests.api.clients import Client
+from tests.api.clients import Client, refused
 from tests.core.ab.rig import log, rows, started
 
 pytestmark = pytest.mark.usefixtures("fixed_salt")
@@ -28,9 +28,8 @@ def test_a_concluded_test_promotes_its_winner_and_a_red_gate_says_why_not(
     lines = reader.get(f"{BASE}/{two}/gate").json()
     assert [(line["code"], line["state"]) for line in lines] == [("verdict", "red"), ("accuracy", "green")]
     assert "version 1, which is in production" in lines[0]["text"]
-    refused = http.post(f"{BASE}/{two}/promote", json={"reason": "please"})
-    assert refused.status_code == 409 and refused.json()["code"] == "gate"
-    assert lines[0]["text"] in refused.json()["detail"]
+    stopped = http.post(f"{BASE}/{two}/promote", json={"reason": "please"})
+    assert lines[0]["text"] in refused(stopped, 409) and stopped.json()["code"] == "gate"
 
     log(wb_duckdb, trial, rows(trial, 600, gain=0.8, each=1))
     body = {"winner": "B", "reason": "clear", "promote": True}
@@ -44,6 +43,9 @@ def test_a_concluded_test_promotes_its_winner_and_a_red_gate_says_why_not(
     asked = {"model": model, "at": first.json()["at"]}
     assert reader.get(f"{BASE}/production", params=asked).json()["version_id"] == one
     assert reader.get(f"{BASE}/production", params=asked | {"at": "3 March"}).status_code == 422
+    before = reader.get(f"{BASE}/production", params=asked | {"at": "2020-01-01T00:00:00Z"})
+    assert before.status_code == 200 and before.json()["version_id"] is None
+    assert "no model 99" in refused(reader.get(f"{BASE}/production", params=asked | {"model": 99}), 404)
     assert reader.get(f"{BASE}/ledger/verify").json() == {"sound": True, "problems": []}
     assert reader.get(f"{BASE}/999/ledger").status_code == 404
     again = http.post(f"{BASE}/{two}/rollback", json={"reason": "it answers nonsense"})

@@ -87,6 +87,8 @@ def test_who_asked_is_told_once_when_it_begins_and_once_when_it_ends(
     assert sorted(each.event for each in told) == ["alert.firing"] * 2
     letter = next(json.loads(each.body) for each in told if each.webhook_id is None)
     assert letter["subject"] == "Alert: Animals, Share of errors" and "above 10 %" in letter["text"]
+    address = f"{wb.settings.public_url}/monitoring?theme={alert.theme_id}&deployment={made.id}"
+    assert letter["text"].endswith(f"{address}\n")
     for second in range(0, 600, 15):
         alerts.turn(wb, NOON + timedelta(minutes=8, seconds=second))
     assert not alerts.get(wb, alert.id).firing

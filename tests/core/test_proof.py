@@ -10,7 +10,6 @@ import pytest
 
 from core import auth, ledger, proof, registry, run_watch, runs, stages
 from core.db.tables import finetuning_jobs, registry_ledger
-from core.errors import Unavailable
 from core.workbench import Workbench
 from tests.core.ab.rig import ready_theme
 from tests.mlflow_files import Kept, keeping
@@ -99,7 +98,10 @@ def test_of_files_that_were_never_hashed_nothing_is_said(wb: Workbench, trainer:
     assert registry.get(wb, old).checksum is None
 
 
-def test_an_mlflow_that_is_away_is_said(wb: Workbench, trainer: auth.User) -> None:
+def test_while_mlflow_is_away_the_rest_is_told_all_the_same(wb: Workbench, trainer: auth.User) -> None:
     one = version(wb, trainer)
-    with pytest.raises(Unavailable, match="does not answer"):
-        proof.verify(wb, one)
+    assert states(wb, one) == {"ledger": "sound", "snapshot": "sound", "files": "unknown"}
+    wb.files.write(f"snapshots/{registry.get(wb, one).snapshot_hash}.parquet", b"no parquet")
+    _, snapshot, files = proof.verify(wb, one)
+    assert snapshot.state == "broken"
+    assert f"could not be looked at, because MLflow at {wb.settings.mlflow_url}" in files.text()

@@ -108,9 +108,11 @@ def test_a_deployment_from_wish_to_end(wb: Workbench, trainer: auth.User, viewer
     assert serving.deploy(wb, trainer, model.id).id == made.id  # twice is once
     wanted = {str(made.id).encode(): json.dumps({"uri": model.uri, "replicas": 1}).encode()}
     assert wb.broker.hgetall(WANTED_KEY) == wanted
-    with pytest.raises(Conflict, match="not ready"):
+    with pytest.raises(Unavailable, match="is being started, which can take up to half a minute"):
         serving.predict(wb, viewer, made.id, [("a.png", png(1))])
     seen(wb, made.id, status="failed", url=None, detail="no such model")
+    with pytest.raises(Unavailable, match="cannot be started"):
+        serving.predict(wb, viewer, made.id, [("a.png", png(1))])
     assert serving.deployments(wb, model.theme_id)[0].detail == "no such model"
     wb.broker.flushall()  # a broker that lost everything is told again
     serving.sync(wb)
@@ -120,6 +122,8 @@ def test_a_deployment_from_wish_to_end(wb: Workbench, trainer: auth.User, viewer
     assert wb.broker.hgetall(WANTED_KEY) == {}
     seen(wb, made.id, status="up", url="http://127.0.0.1:1", detail=None)  # said too late
     assert serving.get(wb, made.id).status == "down"
+    with pytest.raises(Conflict, match="was stopped"):
+        serving.predict(wb, viewer, made.id, [("a.png", png(1))])
     assert serving.deployments(wb) == []
 
 

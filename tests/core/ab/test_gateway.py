@@ -15,6 +15,8 @@ from core import auth, images, serving
 from core.ab import analysis, gateway, interactions, lost, trials
 from core.db.tables import ab_exposures
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
+from core.gateway import observed
+from core.gateway.observed import Observed
 from core.serving_protocol import SEEN_KEY
 from core.workbench import Workbench
 from tests.core.ab.rig import started
@@ -52,7 +54,11 @@ def test_each_user_is_answered_by_the_own_variant_and_logged(
     with pytest.raises(Conflict, match="not deployed"):
         gateway.answer(wb, viewer, trial.id, "ada", image)
     up(wb, trainer, trial, servers)
+    seen: list[Observed] = []
+    observed.listeners.append(seen.append)
     answers = {f"u{n}": gateway.answer(wb, viewer, trial.id, f"u{n}", image, key=f"k{n}") for n in range(24)}
+    observed.listeners.remove(seen.append)
+    assert [each.status for each in seen] == [200] * 24
     asked = [len(server.sent) for server in servers]
     variants = [each.variant for each in answers.values()]
     assert set(variants) == {"A", "B", None}  # None takes no part and gets A, unlogged

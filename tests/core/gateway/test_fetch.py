@@ -62,6 +62,10 @@ def test_an_image_comes_from_the_checked_address_under_the_name_that_was_asked_f
     for path in ("image", "to-image"):
         assert get(f"http://{host}/{path}", {host}) == host.encode()
     assert get(f"http://IMAGES.test:{port}/image", {host}) == host.encode()
+    v6 = f"[2001:db8::1]:{port}"
+    assert get(f"http://{v6}/image", {v6}) == get(f"http://{v6.upper()}/image", {v6}).lower() == v6.encode()
+    with pytest.raises(InvalidInput, match=r"private network"):  # of documents, and not allowed for once
+        fetch.fetch(f"http://{v6}/image", {v6}, 2_000)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_however_loopback_is_written_it_is_refused_although_it_was_allowed(port:
     with pytest.raises(InvalidInput, match=r"may not be fetched|no address"):
         fetch.fetch(url, (), 2_000)
     with pytest.raises(InvalidInput):
-        fetch.fetch(url, {f"{name.strip('[]')}:{port}"}, 2_000)
+        fetch.fetch(url, {f"{name}:{port}"}, 2_000)
 
 
 @pytest.mark.parametrize(
