@@ -8,6 +8,7 @@ import streamlit as st
 
 from core import (
     auth,
+    evidence,
     ledger,
     model_benchmarks,
     production,
@@ -367,13 +368,16 @@ def once() -> None:
 
 
 def decisions() -> None:
-    """Who gave which version its stage, when and why, the newest first."""
+    """Who gave which version its stage, when, why and by what, the newest first."""
     entries = ledger.newest(wb, DECISIONS, theme_id)
     if not entries:
         return
-    known = registry.by_id(wb, {entry.version_id for entry in entries}, deleted=True)
+    others = {version_id for entry in entries for version_id in evidence.others(entry.evidence)}
+    known = registry.by_id(wb, {entry.version_id for entry in entries} | others, deleted=True)
+    numbers = {version_id: version.version for version_id, version in known.items()}
     with st.expander(_("Decisions"), key="decisions"):
         for entry in entries:
+            said = evidence.sentences(entry.evidence, entry.actor, numbers)
             st.markdown(
                 _("{when} · {who} · {version}: {before} → {after}").format(
                     when=when(entry.at),
@@ -384,6 +388,8 @@ def decisions() -> None:
                 )
                 + f"  \n{frame.escape(frame.shorten(entry.reason, 300))}"
             )
+            if said:
+                st.caption("  \n".join(frame.escape(sentence) for sentence in said))
 
 
 if registry.newest(wb, theme_id) is None:

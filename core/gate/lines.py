@@ -35,10 +35,14 @@ class Line:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """What came of it, and for a red line what to do next; through `translate` (a gettext function) if given."""
-        said = translate(TEXTS[self._name, self.state])
+        said = self.finding(translate)
         if self.state == RED:
-            said += " " + translate(NEXT[self._name])
-        return said.format(**self.fields | self._shown())
+            said += " " + translate(NEXT[self._name]).format(**self.fields | self._shown())
+        return said
+
+    def finding(self, translate: Callable[[str], str] = str) -> str:
+        """What came of it, without what to do next."""
+        return translate(TEXTS[self._name, self.state]).format(**self.fields | self._shown())
 
     def plain(self) -> dict[str, Any]:
         return {"code": self.code, "state": self.state, "fields": self.fields, "case": self.case}
