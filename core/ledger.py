@@ -177,6 +177,31 @@ def before(connection: sa.Connection, model_id: int) -> int | None:
     return int(found)
 
 
+def way_back(connection: sa.Connection, model_id: int) -> tuple[int, Entry | None] | None:
+    """Id of the version that a rollback brings back, and the rollback that took that one out itself, if one did.
+
+    It is the one that left production last in another way: what was rolled back was bad, so it comes only where
+    there is no other. None where no version but the present one was in production, or all others are deleted.
+    """
+    query = sa.select(table).where(
+        table.c.model_id == model_id, (table.c.from_stage == PRODUCTION) | (table.c.to_stage == PRODUCTION)
+    )
+    left: dict[int, Entry | None] = {}  # by the rollback that took it out; who left last stands last
+    for row in connection.execute(query.order_by(table.c.id)).mappings():
+        entry = Entry(**row)
+        left.pop(entry.version_id, None)
+        if entry.to_stage != PRODUCTION:
+            left[entry.version_id] = None
+        elif (failed := entry.evidence.get("rolled_back")) in left:
+            left[failed] = entry
+    live = sa.select(model_registry.c.id).where(
+        model_registry.c.id.in_(list(left)), model_registry.c.deleted_at.is_(None)
+    )
+    there = set(connection.execute(live).scalars())
+    found = [(version_id, left[version_id]) for version_id in reversed(left) if version_id in there]
+    return min(found, key=lambda each: each[1] is not None, default=None)
+
+
 def verify(wb: Workbench) -> list[Problem]:
     """Recompute every hash, the chain, and each version's stage from the ledger; nothing found is a sound ledger.
 

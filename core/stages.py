@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from core import audit, auth, gate, ledger, registry, storable
 from core.db.tables import model_registry
 from core.errors import Conflict, InvalidInput
+from core.i18n import N_
 from core.ledger import ARCHIVED, PRODUCTION, STAGES, STAGING, Entry
 from core.registry import Version
 from core.workbench import Workbench
@@ -46,7 +47,7 @@ def promote(
     reason = _written(reason)
     if override is not None:
         auth.require(actor, auth.ADMIN)
-        override = _written(override)
+        override = _written(override, "override")
     if to not in STAGES:
         raise InvalidInput("A stage is one of {all}; “{stage}” is not.", all=", ".join(STAGES), stage=to)
 
@@ -82,6 +83,7 @@ def promote(
 def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:
     """Take a version out of production and put the one back that was there before it, by one decision.
 
+    A version that was rolled back itself is passed over where there is another, see core.ledger.way_back.
     No gate stops this: that version was judged when it was promoted. Returns the entry of the version that came
     back. Raises Conflict where the version is not in production or none was before it, InvalidInput, NotFound,
     NotAllowed.
@@ -96,14 +98,14 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
             raise Conflict(
                 "Version {n} is not in production, so it cannot be rolled back.", n=failing.version
             )
-        before = ledger.before(connection, failing.model_id)
-        if before is None:
+        back = ledger.way_back(connection, failing.model_id)
+        if back is None:
             raise Conflict(
                 "No other version was in production before version {n}, so there is none to go back to. "
                 "Archive it, or promote another one.",
                 n=failing.version,
             )
-        version = registry.read(connection, before)
+        version = registry.read(connection, back[0])
         replaced = {"version": _identity(failing), "replaced_by": version.id}
         _move(connection, at, actor, failing, ARCHIVED, reason, replaced)
         kept = {"version": _identity(version), "rolled_back": failing.id}
@@ -154,10 +156,18 @@ def _identity(version: Version) -> dict[str, Any]:
     }
 
 
-def _written(reason: str) -> str:
-    reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise InvalidInput(
-            "Say why in 1 to {limit} characters; it stays in the ledger for ever.", limit=MAX_REASON
-        )
-    return storable.check("reason", reason)
+_ASKED = {
+    "reason": N_("Fill in “Why” (reason) with 1 to {limit} characters; they stay in the ledger for ever."),
+    "override": N_(
+        "Fill in “Why although the gate is red” (override) with 1 to {limit} characters; they stay in the ledger for "
+        "ever."
+    ),
+}
+"""By the field of a request, which people see by its title in the window."""
+
+
+def _written(text: str, field: str = "reason") -> str:
+    text = text.strip()
+    if not 1 <= len(text) <= MAX_REASON:
+        raise InvalidInput(_ASKED[field], limit=MAX_REASON)
+    return storable.check(field, text)

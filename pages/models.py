@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -168,6 +168,17 @@ def roll_back(version: Version) -> None:
             now=title(version), before=title(back.version)
         )
     )
+    if back.removed is not None:
+        st.warning(
+            _(
+                "**{before}** was taken out of production by a rollback on {when} because: {reason} "
+                "No other version is left to go back to."
+            ).format(
+                before=title(back.version),
+                when=when(back.removed.at),
+                reason=frame.escape(frame.shorten(back.removed.reason, 300)),
+            )
+        )
     st.caption(
         _("Its server is up: it answers at once.")
         if back.warm
@@ -343,16 +354,14 @@ def once() -> None:
         model_id = next(iter(known))
         if len(known) > 1:
             model_id = st.selectbox(_("Theme"), list(known), format_func=known.__getitem__, key="once-model")
+        # Empty stands for now: a moment given as the default would stay that of the first look.
         at = st.datetime_input(
-            _("Day and time (UTC)"),
-            # The minute that has begun counts whole: what was promoted just now is in production.
-            (datetime.now(UTC) + timedelta(minutes=1)).replace(tzinfo=None, second=0, microsecond=0),
+            _("Day and time (UTC), empty for now"),
+            None,
             key="once-at",
             help=_("The ledger says it, so nobody can change the answer afterwards."),
         )
-        if at is None:
-            return
-        moment = at.replace(tzinfo=UTC)
+        moment = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC)
         found = ledger.production_on(wb, model_id, moment)
         if found is None:
             st.markdown(_("On {when} no version was in production.").format(when=when(moment)))
@@ -365,6 +374,8 @@ def once() -> None:
                 width="content",
             )
             frame.link(_("Open its training"), "run.py", {"run": version.run_id})
+            if version.deleted_at is None:
+                frame.link(_("Passport"), "passport.py", {"version": version.id})
 
 
 def decisions() -> None:

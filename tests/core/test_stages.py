@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, gate, ledger, production, registry, serving, stages
+from core import auth, gate, ledger, production, registry, serving, stages, version_changes
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from core.files import FileStore
 from core.ledger import Problem
 from core.workbench import Workbench
-from tests.core.ab.rig import PLAN, log, rows, two_versions
+from tests.core.ab.rig import PLAN, another_version, log, rows, two_versions
 
 pytestmark = pytest.mark.usefixtures("fixed_salt")
 
@@ -46,9 +46,10 @@ def test_a_version_is_promoted_by_its_verdict_and_the_former_one_archived(
     _, [one, two] = two_versions(wb, trainer)
     model = registry.get(wb, one).model_id
     assert states(wb, one) == ["open", "open"]  # nothing is in production that it must beat
+    assert [line.address and line.address.path for line in gate.look(wb, one)] == ["ab", "run"]
     with pytest.raises(NotAllowed):
         stages.promote(wb, labeler, one, "production", "why not")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match="“Why”"):
         stages.promote(wb, trainer, one, "production", " ")
     with pytest.raises(InvalidInput, match="“reason” has a character that cannot be stored"):
         stages.promote(wb, trainer, one, "production", "a\0b")
@@ -102,7 +103,7 @@ def test_moves_that_are_not_allowed_say_why_and_only_an_administrator_goes_throu
     stages.promote(wb, trainer, one, "staging", "another look")
     with pytest.raises(NotAllowed):
         stages.promote(wb, trainer, one, "production", "please", override="I am sure")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match=r"“Why although the gate is red” \(override\)"):
         stages.promote(wb, admin, one, "production", "please", override="")
     entry = stages.promote(wb, admin, one, "production", "two fails", override="no time for a test")
     assert entry.evidence["override"] == "no time for a test"
@@ -124,7 +125,7 @@ def test_a_rollback_puts_the_version_back_that_was_there_before(
     stages.promote(wb, admin, two, "production", "second", override="in a hurry")
     with pytest.raises(NotAllowed):
         stages.roll_back(wb, labeler, two, "why")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match="“Why”"):
         stages.roll_back(wb, trainer, two, " ")
     back = stages.roll_back(wb, trainer, two, "it answers nonsense")
     assert (stage(wb, one), stage(wb, two)) == ("production", "archived")
@@ -136,6 +137,27 @@ def test_a_rollback_puts_the_version_back_that_was_there_before(
     with wb.db.read() as connection:
         assert ledger.before(connection, model.model_id) == two
     assert ledger.verify(wb) == []
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_what_was_just_removed(
+    wb_duckdb: Workbench, trainer: auth.User, admin: auth.User
+) -> None:
+    wb = wb_duckdb
+    theme, [one, two] = two_versions(wb, trainer)
+    another_version(wb, trainer, theme, 3)
+    three = registry.versions(wb, theme.id)[0].id
+    stages.promote(wb, trainer, one, "production", "first")
+    for version_id in (two, three):
+        stages.promote(wb, admin, version_id, "production", "next", override="in a hurry")
+    assert stages.roll_back(wb, trainer, three, "it answers nonsense").version_id == two
+    back = production.way_back(wb, registry.get(wb, two))
+    assert back is not None and back.version.id == one and back.removed is None
+    assert stages.roll_back(wb, trainer, two, "it is slow").version_id == one
+    back = production.way_back(wb, registry.get(wb, one))
+    assert back is not None and back.version.id == two and back.removed is not None
+    assert back.removed.reason == "it is slow"  # there is no other, so the window says this
+    with pytest.raises(Conflict, match="where a rollback leads"):
+        version_changes.delete(wb, trainer, two)
 
 
 def test_only_a_verdict_against_what_is_in_production_opens_the_gate(
