@@ -28,6 +28,12 @@ def sentences(evidence: Mapping[str, Any], actor: str, numbers: Mapping[int, int
         said.append(text.format(n=numbers[evidence["rolled_back"]]))
     if "replaced_by" in evidence:
         said.append(_("Version {n} took its place.").format(n=numbers[evidence["replaced_by"]]))
+    if "accepted_head" in evidence:
+        text = _(
+            "No stage was changed: the ledger up to entry {n} was accepted as it was, although its newest entry as it "
+            "was kept outside the database was missing or another."
+        )
+        said.append(text.format(n=evidence["accepted_head"]["entry_id"]))
     if "gate" in evidence:
         said += _gate(evidence, actor)
     return said

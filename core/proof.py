@@ -35,6 +35,11 @@ _TEXTS = {
         "The ledger was changed after it was written (entries: {entries}). Compare it with a backup and find out who "
         "had access to the database."
     ),
+    ("head", BROKEN): N_(
+        "The newest entry of the ledger as it was kept outside the database ({head}) is missing or is not in the ledger, "
+        "so all of it may have been written anew. Restore both from a backup; if you know why, an administrator accepts "
+        "the ledger as it is by POST /api/v1/admin/models/ledger/accept."
+    ),
     (SNAPSHOT, SOUND): N_("The list of images that it learnt from is the one that was frozen ({hash})."),
     (SNAPSHOT, BROKEN): N_(
         "The list of images that it learnt from is not the one that was frozen: it is missing, or says something else. "
@@ -65,7 +70,7 @@ class Line:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """One sentence for people, through `translate` (a gettext function) when one is given."""
-        code = "checksum" if self.fields.get("promised") else self.code
+        code = "checksum" if self.fields.get("promised") else "head" if "head" in self.fields else self.code
         return translate(_TEXTS[code, self.state]).format(**self.fields)
 
 
@@ -81,6 +86,8 @@ def verify(wb: Workbench, version_id: int) -> list[Line]:
 
 def _ledger(wb: Workbench, decisions: int) -> Line:
     problems = ledger.verify(wb)
+    if problems and all(each.kind == "head" for each in problems):
+        return Line(LEDGER, BROKEN, {"head": ledger.HEAD})
     if problems:
         entries = sorted({each.entry_id for each in problems if each.entry_id is not None})
         return Line(LEDGER, BROKEN, {"entries": ", ".join(map(str, entries)) or "–"})

@@ -114,6 +114,26 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
     return wb.db.write(work)
 
 
+def accept_ledger(wb: Workbench, actor: auth.User, reason: str) -> Entry:
+    """Have the ledger stand as it is although its head in the file store is missing or another, by an entry of its own.
+
+    For an administrator who knows why: the ledger is from before heads were kept, or its database was restored from
+    an older backup. What else core.ledger.verify finds stays found. Raises Conflict where the head agrees,
+    InvalidInput, NotAllowed.
+    """
+    auth.require(actor, auth.ADMIN)
+    reason = _written(reason)
+
+    def work(connection: sa.Connection) -> Entry:
+        entry = ledger.accept(wb, connection, actor, reason)
+        audit.record(connection, actor, "registry.ledger", f"entry {entry.id}", entry.evidence)
+        return entry
+
+    entry = wb.db.write(work)
+    ledger.write_head(wb, ledger.Head(entry.id, entry.hash))
+    return entry
+
+
 def _check_move(version: Version, to: str) -> None:
     move = (version.stage, to)
     if version.stage == to:

@@ -25,7 +25,9 @@ def decisions(found: tuple[Decision, ...]) -> tuple[Block, ...]:
             str(each.id),
             minute(each.at),
             each.person,
-            _("from {before} to {after}").format(before=stage(each.from_stage), after=stage(each.to_stage)),
+            _("from {before} to {after}").format(before=stage(each.from_stage), after=stage(each.to_stage))
+            if each.from_stage != each.to_stage
+            else "–",
             each.reason,
         )
         for each in found

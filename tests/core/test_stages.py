@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,6 @@ from core import auth, gate, ledger, production, registry, serving, stages, vers
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from core.files import FileStore
 from core.ledger import Problem
 from core.workbench import Workbench
 from tests.core.ab.rig import PLAN, another_version, log, rows, two_versions
@@ -310,8 +309,33 @@ def test_a_ledger_written_anew_from_one_end_to_the_other_is_found_by_its_head(
     wb.db.write(forge)
     ledger.keep_head(wb)  # does not write over what it disagrees with
     assert ledger.verify(wb) == [Problem("head", real[-1].id, None)]
-    elsewhere = replace(wb, files=FileStore(str(wb.settings.data_dir / "without head")))
-    assert ledger.verify(elsewhere) == []  # nothing else shows it
+
+    (wb.settings.data_dir / "files" / ledger.HEAD).unlink()
+    ledger.keep_head(wb)  # does not write one anew either
+    assert ledger.verify(wb) == [Problem("head", None, None)]
+
+
+def test_a_ledger_without_its_head_stands_only_by_an_administrators_word(
+    wb: Workbench, trainer: auth.User, admin: auth.User
+) -> None:
+    _, [one, two] = two_versions(wb, trainer)
+    stages.promote(wb, trainer, one, "production", "first")
+    stages.promote(wb, admin, two, "production", "second", override="in a hurry")
+    ledger.keep_head(wb)
+    with pytest.raises(Conflict, match="nothing to accept"):
+        stages.accept_ledger(wb, admin, "just so")
+    wb.files.write(ledger.HEAD, b"no head")
+    with pytest.raises(NotAllowed):
+        stages.accept_ledger(wb, trainer, "trust me")
+    entry = stages.accept_ledger(wb, admin, "the disk was changed")
+    assert ledger.verify(wb) == [] and ledger.entries(wb)[-1] == entry
+    assert entry.version_id == two and entry.evidence["known_head"] is None
+    model = registry.get(wb, one)
+    assert ledger.production_on(wb, model.model_id, entry.at) == two
+    assert ledger.aliases(wb)[model.model_name] == {"champion": 2, "previous": 1}
+    assert stages.roll_back(wb, trainer, two, "it answers nonsense").version_id == one
+    ledger.keep_head(wb)
+    assert ledger.verify(wb) == []
 
 
 def test_the_head_follows_what_is_decided_and_notices_entries_that_are_gone(
