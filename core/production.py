@@ -142,7 +142,7 @@ class WayBack:
     """That would be in production again."""
     warm: bool
     """Its server is up, so it answers at once."""
-    removed: Entry | None
+    removed: Entry | None = None
     """The rollback that took it out of production; None where it left in another way."""
 
 

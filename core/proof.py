@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
@@ -11,7 +11,7 @@ import httpx
 import pyarrow as pa
 
 from core import ledger, registry, runs, snapshots
-from core.errors import Unavailable
+from core.errors import Conflict, Unavailable
 from core.files import FileStore, sha256
 from core.ledger import Entry
 from core.params.fields import N_
@@ -28,6 +28,10 @@ PIECE = 1 << 20
 """Bytes of a file that are hashed at once."""
 TIMEOUT = httpx.Timeout(60.0, connect=2.0)
 _PROXIED = "mlflow-artifacts:/"
+OWN = "artifacts/"
+"""Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
+MODEL = "MLmodel"
+"""MLflow's own file that says what is loaded."""
 
 _TEXTS = {
     (LEDGER, SOUND): N_("Every decision in the ledger is as it was written ({n} about this version)."),
@@ -49,8 +53,8 @@ _TEXTS = {
         "All {n} files of the model are, byte for byte, those that the training wrote ({hash})."
     ),
     (FILES, BROKEN): N_(
-        "Files of the model are missing or were exchanged after the training: {names}. Do not use this version; "
-        "repeat its run."
+        "Files of the model are missing, were exchanged or were added after the training: {names}. Do not use this "
+        "version; repeat its run."
     ),
     ("checksum", BROKEN): N_(
         "The hashes of the model's files are not those that the ledger kept when it was promoted. "
@@ -72,6 +76,27 @@ class Line:
         """One sentence for people, through `translate` (a gettext function) when one is given."""
         code = "checksum" if self.fields.get("promised") else "head" if "head" in self.fields else self.code
         return translate(_TEXTS[code, self.state]).format(**self.fields)
+
+
+class Exchanged(Conflict):
+    """A version's files are not those that its training wrote; `line` says which."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        super().__init__(N_("It was not promoted, and nobody can override this. {line}"))
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        return translate(self.message).format(line=self.line.text(translate))
+
+
+def require_files(wb: Workbench, version: Version) -> None:
+    """Raises Exchanged where its files are not those that were hashed when it was registered. Reads all of them.
+
+    Nothing is asked of one whose files were never hashed. Raises Unavailable where MLflow does not answer.
+    """
+    line = _files(wb, version, ledger.entries(wb, version_id=version.id))
+    if line.state == BROKEN:
+        raise Exchanged(line)
 
 
 def verify(wb: Workbench, version_id: int) -> list[Line]:
@@ -112,12 +137,44 @@ def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
     if promised - {version.checksum}:
         return Line(FILES, BROKEN, {"promised": sorted(promised)})
     try:
-        wrong = sorted(name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256)
+        wrong = {name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256}
+        wrong |= _added(wb, version, version.files)
     except httpx.HTTPError as error:
         raise Unavailable("MLflow at {url} does not answer.", url=wb.settings.mlflow_url) from error
     if wrong:
-        return Line(FILES, BROKEN, {"names": ", ".join(wrong)})
+        return Line(FILES, BROKEN, {"names": ", ".join(sorted(wrong))})
     return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]})
+
+
+def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
+    """Names of files that lie in the version's folder and were not there when it was registered.
+
+    Of older versions only our own files were hashed; then what lies around them is not looked at.
+    """
+    try:
+        there = _names(wb, place(wb, version))
+    except FileNotFoundError:
+        return set()
+    return {name for name in there if name not in files and (MODEL in files or name.startswith(OWN))}
+
+
+def _names(wb: Workbench, folder: str) -> Iterator[str]:
+    """Every file below a folder of MLflow's, from there."""
+    if not folder.startswith(_PROXIED):
+        yield from FileStore(folder).names()
+        return
+    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts"
+    root = folder.removeprefix(_PROXIED).lstrip("/")
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        asked = {"path": f"{root}/{below}".rstrip("/")}
+        answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False).raise_for_status()
+        for each in answer.json().get("files", []):
+            if each.get("is_dir"):
+                waiting.append(f"{below}{each['path']}/")
+            else:
+                yield f"{below}{each['path']}"
 
 
 def _sha256(wb: Workbench, version: Version, name: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import audit, auth, gate, ledger, registry, storable
+from core import audit, auth, gate, ledger, proof, registry, storable
 from core.db.tables import model_registry
 from core.errors import Conflict, InvalidInput
 from core.i18n import N_
@@ -38,9 +38,9 @@ def promote(
 
     The way to production leads through the gate; an administrator's `override` is a written reason
     for going through red lines, and stays in the ledger with them, the policy and the approvals. `evidence` is
-    plain data of the caller's that is kept beside these.
+    plain data of the caller's that is kept beside these. Nobody overrides files that are not those of the training.
 
-    Raises gate.Refused where a line is red, Conflict for a move that is not allowed, InvalidInput,
+    Raises gate.Refused where a line is red, proof.Exchanged, Conflict for a move that is not allowed, InvalidInput,
     NotFound, NotAllowed.
     """
     auth.require(actor, auth.TRAINER)
@@ -72,6 +72,10 @@ def promote(
                 _move(connection, at, actor, former, ARCHIVED, reason, replaced)
         return _move(connection, at, actor, version, to, reason, kept)
 
+    if to == PRODUCTION:
+        version = registry.get(wb, version_id)
+        _check_move(version, to)
+        proof.require_files(wb, version)
     while True:
         measured = gate.measure(wb, version_id) if to == PRODUCTION else None
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from core.addresses import Address
 from core.errors import Conflict
 from core.gate.sentences import NEXT, TEXTS
+from core.i18n import N_
 
 GREEN, RED, OPEN = "green", "red", "open"
 """Open: there is nothing to compare with yet, which stops nobody."""
@@ -81,7 +82,7 @@ class Refused(Conflict):
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = tuple(lines)
         super().__init__(
-            "It was not promoted. {lines} An administrator may override this with a written reason."
+            N_("It was not promoted. {lines} An administrator may override this with a written reason.")
         )
 
     def text(self, translate: Callable[[str], str] = str) -> str:
