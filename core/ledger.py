@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -306,12 +306,12 @@ def _newest(connection: sa.Connection) -> Any:
     return connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
-def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
+def aliases(wb: Workbench, names: Collection[str] | None = None) -> dict[str, dict[str, int]]:
     """What each model's aliases should be: {name in MLflow: {"champion": 3, "previous": 2}}, MLflow's numbers.
 
     `champion` is in production now, `previous` was in production before it. `challenger` is B of the newest running
     A/B test whose A is the champion; without such a test it is the newest version in staging. Only models about
-    which something was decided.
+    which something was decided; of `names` alone where they are given.
     """
     query = (
         sa.select(
@@ -326,6 +326,8 @@ def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
         .join(model_registry, model_registry.c.id == table.c.version_id)
         .order_by(table.c.id)
     )
+    if names is not None:
+        query = query.where(models.c.name.in_(names))
     found: dict[str, dict[str, int]] = {}
     champions: dict[str, int] = {}
     with wb.db.read() as connection:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from core import (
+    aliases,
     auth,
     evidence,
     ledger,
@@ -248,7 +249,7 @@ def stage_button(version: Version) -> None:
         move(version)
 
 
-def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
+def one(version: Version, benchmarks: list[Benchmark], own_aliases: list[str], deployed: bool) -> None:
     marked: dict[int, int] = st.session_state.setdefault(CHOSEN, {})
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
         with st.container(horizontal=True, vertical_alignment="center", width=TEXT_WIDTH):
@@ -262,7 +263,7 @@ def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
             else:
                 marked.pop(version.id, None)
             with st.container(width="stretch", gap=None):
-                versions.heading(version, theme=theme is None)
+                versions.heading(version, own_aliases, theme=theme is None)
                 versions.facts(version, benchmarks)
         st.space("stretch")
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
@@ -324,8 +325,9 @@ def listed() -> None:
     comparison_place = st.container()
     in_use = {deployment.version.id for deployment in serving.deployments(wb, theme_id)}
     scores = model_benchmarks.newest(wb, [version.id for version in page.items])
+    known = aliases.of(wb, page.items)
     for version in page.items:
-        one(version, scores[version.id], version.id in in_use)
+        one(version, scores[version.id], known[version.id], version.id in in_use)
     with comparison_place:
         comparison()
     pager(page)

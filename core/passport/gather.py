@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core import evidence, ledger, model_benchmarks, proof, registry, run_reports, runs, snapshots
+from core import aliases, evidence, ledger, model_benchmarks, proof, registry, run_reports, runs, snapshots
 from core.ab import trials
 from core.db.tables import (
     dataset_quality_logs,
@@ -89,6 +89,7 @@ def _identity(wb: Workbench, version: Version, run: Run) -> Identity:
         version=version.version,
         semver=str(version.semver),
         stage=version.stage,
+        aliases=tuple(aliases.of(wb, [version])[version.id]),
         tags=version.tags,
         description=version.description,
         benchmarks={each.name: each.score for each in model_benchmarks.newest(wb, [version.id])[version.id]},

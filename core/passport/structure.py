@@ -24,6 +24,8 @@ class Identity:
     """MLflow's number."""
     semver: str
     stage: str
+    aliases: tuple[str, ...]
+    """In MLflow: champion, challenger, previous."""
     tags: tuple[str, ...]
     description: str
     """As people wrote it; may be empty."""

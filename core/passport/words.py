@@ -91,6 +91,8 @@ def _details(passport: Passport) -> tuple[Block, ...]:
         _("Trained by"): passport.training.started_by,
         _("Registered"): minute(it.registered_at),
     }
+    if it.aliases:
+        facts[_("Aliases in MLflow")] = ", ".join(it.aliases)
     if it.tags:
         facts[_("Tags")] = ", ".join(it.tags)
     if it.description.strip():

@@ -48,7 +48,7 @@ def test_decisions_say_who_approved_who_overrode_a_red_gate_and_what_was_rolled_
     for said in (
         "The gate was red: No concluded A/B test says that this version is better than version 1",
         "admin overrode it: the line stands &lt;still&gt;", "Approved by trainer.",
-        "2 (2.0.0)", "line-4", "For &lt;line&gt; 4.", "screws-2026 0.875",
+        "2 (2.0.0)", "champion", "line-4", "For &lt;line&gt; 4.", "screws-2026 0.875",
     ):  # fmt: skip
         assert said in text, said
     assert "conclude it" not in text  # what to do next is for the window in which one promotes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core import auth, gate, ledger, production, registry, serving, stages, version_changes
+from core import auth, gate, ledger, production, registry, serving, stages, version_changes, version_lists
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -80,6 +80,9 @@ def test_a_version_is_promoted_by_its_verdict_and_the_former_one_archived(
     assert [ledger.production_on(wb, model, at) for at in moments] == [None, one, one, two]
     name = registry.get(wb, one).model_name
     assert ledger.aliases(wb) == {name: {"champion": 2, "previous": 1}}
+    for alias, found in (("champion", [two]), ("previous", [one]), ("challenger", [])):
+        page = version_lists.page(wb, version_lists.Filter(alias=alias))
+        assert [version.id for version in page.items] == found
     assert ledger.verify(wb) == []
 
 
