@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import model_benchmarks, registry, serving
+from core import aliases, model_benchmarks, registry, serving
 from core.model_benchmarks import Benchmark
 from core.registry import Version
 from core.serving import Deployment
@@ -53,6 +53,8 @@ class VersionOut(BaseModel):
     kind: str
     base: BaseOut
     tags: tuple[str, ...]
+    aliases: list[str]
+    """champion, challenger, previous: as MLflow has them once it was told."""
     description: str
     run_id: int
     uri: str
@@ -80,7 +82,9 @@ class DeploymentOut(BaseModel):
     created_at: datetime
 
 
-def version_fields(version: Version, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+def version_fields(
+    version: Version, benchmarks: Sequence[Benchmark], own_aliases: Sequence[str]
+) -> dict[str, Any]:
     """What `VersionOut` says of it."""
     return vars(version) | {
         "semver": str(version.semver),
@@ -88,12 +92,14 @@ def version_fields(version: Version, benchmarks: Sequence[Benchmark]) -> dict[st
         "commit": version.code.get("commit"),
         "checksum": version.checksum,
         "benchmarks": [benchmark_out(each) for each in benchmarks],
+        "aliases": own_aliases,
     }
 
 
 def versions_out(wb: Workbench, found: Sequence[Version]) -> list[VersionOut]:
     scores = model_benchmarks.newest(wb, [version.id for version in found])
-    return [VersionOut(**version_fields(version, scores[version.id])) for version in found]
+    known = aliases.of(wb, found)
+    return [VersionOut(**version_fields(version, scores[version.id], known[version.id])) for version in found]
 
 
 def benchmark_out(found: Benchmark) -> BenchmarkOut:

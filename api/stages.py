@@ -9,9 +9,9 @@ from fastapi import Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from api import problems
-from api.deps import Bench, Id, Trainer, Viewer
+from api.deps import Admin, Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import gate, i18n, ledger, production, proof, registry
+from core import gate, i18n, ledger, production, proof, registry, stages
 
 router = Router(prefix="/v1/admin/models", tags=["models"])
 
@@ -25,7 +25,7 @@ class Promote(BaseModel):
     """An administrator's reason for going through red lines of the gate."""
 
 
-class RollBack(BaseModel):
+class Reason(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: str
@@ -58,7 +58,7 @@ class EntryOut(BaseModel):
 
 class ProblemOut(BaseModel):
     kind: Literal["evidence", "hash", "chain", "stage", "head"]
-    """head: the ledger is another one than its newest entry outside the database says."""
+    """head: the ledger is another one than its newest entry outside the database says, or that is missing (no id)."""
     entry_id: int | None
     version_id: int | None
 
@@ -92,6 +92,12 @@ def verify(wb: Bench, _user: Viewer) -> VerifiedOut:
     found = ledger.verify(wb)
     problems_out = [ProblemOut.model_validate(each, from_attributes=True) for each in found]
     return VerifiedOut(sound=not found, problems=problems_out)
+
+
+@router.post("/ledger/accept", summary="Have the ledger stand although its head is missing or another")
+def accept(wb: Bench, user: Admin, body: Reason) -> EntryOut:
+    """For a ledger from before heads were kept, or one restored from an older backup; it is an entry itself."""
+    return entry_out(stages.accept_ledger(wb, user, body.reason))
 
 
 @router.get("/production", summary="What was in production at a moment")
@@ -135,7 +141,7 @@ def promote(wb: Bench, user: Trainer, version_id: Id, body: Promote) -> EntryOut
 
 
 @router.post("/{version_id}/rollback", summary="Put the version back that was in production before this one")
-def roll_back(wb: Bench, user: Trainer, version_id: Id, body: RollBack) -> EntryOut:
+def roll_back(wb: Bench, user: Trainer, version_id: Id, body: Reason) -> EntryOut:
     """It is served as well where this one is; until its server is up, this one goes on answering."""
     return entry_out(production.roll_back(wb, user, version_id, body.reason))
 

@@ -29,6 +29,7 @@ from api.models import (
 from api.router import Router
 from api.stages import EntryOut, entry_out
 from core import (
+    aliases,
     model_benchmarks,
     registry,
     runs,
@@ -137,6 +138,7 @@ def page(
     model: str | None = None,
     stage: str | None = None,
     kind: str | None = None,
+    alias: str | None = None,
     tags: str = "",
     match: Literal["any", "all"] = "any",
     text: str = "",
@@ -148,10 +150,11 @@ def page(
 ) -> PageOut:
     """`tags` with commas between; `text` is looked for in names, version number and description.
 
-    `metric` is test.accuracy, test.macro_f1, valid.accuracy or valid.macro_f1.
+    `alias` is champion, challenger or previous; `metric` is test.accuracy, test.macro_f1, valid.accuracy or
+    valid.macro_f1.
     """
     wanted = tuple(tag for tag in tags.split(",") if tag.strip())
-    asked = Filter(theme, model, stage, kind, wanted, match, text, metric, minimum)
+    asked = Filter(theme, model, stage, kind, wanted, match, text, metric, minimum, alias)
     found = version_lists.page(wb, asked, limit=limit, before=before, after=after)
     return PageOut(
         items=versions_out(wb, found.items), total=found.total, newer=found.newer, older=found.older
@@ -237,5 +240,6 @@ def add_benchmark(wb: Bench, user: Trainer, version_id: Id, body: AddBenchmark) 
 def _detail(wb: Workbench, version_id: int) -> DetailOut:
     version = registry.get(wb, version_id)
     spec = runs.get(wb, version.run_id).spec
-    fields = version_fields(version, model_benchmarks.newest(wb, [version_id])[version_id])
+    scores = model_benchmarks.newest(wb, [version_id])[version_id]
+    fields = version_fields(version, scores, aliases.of(wb, [version])[version_id])
     return DetailOut(**fields, parameters={"params": spec.params, "auguments": spec.auguments})

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
 from core import ledger
+from core.registry import Version
 from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,15 @@ AGAIN_SECONDS = 300.0
 AWAY_SECONDS = 15.0
 """How long MLflow is left alone after it did not answer."""
 TIMEOUT = httpx.Timeout(10.0, connect=2.0)
+
+
+def of(wb: Workbench, versions: Sequence[Version]) -> dict[int, list[str]]:
+    """Each version's aliases by its id, as the ledger has them: MLflow may be a moment behind."""
+    known = ledger.aliases(wb, {version.model_name for version in versions})
+    return {
+        version.id: [name for name in NAMES if known.get(version.model_name, {}).get(name) == version.version]
+        for version in versions
+    }
 
 
 class Aliases:

@@ -25,8 +25,6 @@ from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
-OWN = "artifacts/"
-"""Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
 CONFIG, ONNX = "config.json", "model.onnx"
 PREDICT = ROOT / "jobs" / "vision" / "predict.py"
 """Text that goes along; nothing of it runs here."""
@@ -54,7 +52,11 @@ def stream(wb: Workbench, actor: auth.User, version_id: int) -> Download:
             "Repeat its run.",
             n=version.version,
         )
-    own = {name.removeprefix(OWN): sha for name, sha in sorted(version.files.items()) if name.startswith(OWN)}
+    own = {
+        name.removeprefix(proof.OWN): sha
+        for name, sha in sorted(version.files.items())
+        if name.startswith(proof.OWN)
+    }
     config = _config(wb, version, own)
     run = runs.get(wb, version.run_id)
     name = f"{version.model_name}-{version.version}"
@@ -91,7 +93,7 @@ def _chunks(
 def _checked(wb: Workbench, version: Version, name: str, sha256: str) -> Iterator[bytes]:
     """The pieces of a file. Raises Conflict at its end where it is another one."""
     whole = hashlib.sha256()
-    for piece in proof.read(wb, version, f"{OWN}{name}"):
+    for piece in proof.read(wb, version, f"{proof.OWN}{name}"):
         whole.update(piece)
         yield piece
     if whole.hexdigest() != sha256:

@@ -97,6 +97,10 @@ class FileStore:
         except FileNotFoundError:
             return None
 
+    def names(self) -> list[str]:
+        """Of every file in the store, from its root; also of those that no key could name."""
+        return [path.removeprefix(f"{self._root}/") for path in self._fs.find(self._root)]
+
     def local_path(self, key: str) -> Path:
         """A path of this machine with the file's content; a remote file is fetched once.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from core import auth
 from core.db.engine import next_ids
 from core.db.tables import ab_experiments, model_registry, models, themes
 from core.db.tables import registry_ledger as table
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.notices import outbox
 from core.workbench import Workbench
 
@@ -28,7 +28,7 @@ STAGING, PRODUCTION, ARCHIVED = STAGES = ("staging", "production", "archived")
 FIRST = "0" * 64
 """What stands as the hash before the first entry."""
 HEAD = "ledger/head.json"
-"""Key in the file store of the newest entry's id and hash."""
+"""Key in the file store of the newest entry's id and hash; id 0 and FIRST while there is none."""
 _decided = float("-inf")
 
 
@@ -89,8 +89,7 @@ def append(
 
     `at` is the moment that `lock` gave. Raises ValueError for evidence with NaN or infinity, which JSON cannot say.
     """
-    newest = sa.select(table.c.hash).order_by(table.c.id.desc()).limit(1)
-    previous = connection.execute(newest).scalar()
+    newest = _newest(connection)
     [entry_id] = next_ids(connection, "registry_ledger_id_seq", 1)
     kept = json.loads(_canonical(evidence))
     fields: dict[str, Any] = {
@@ -105,14 +104,14 @@ def append(
         "reason": reason,
         "evidence": kept,
         "evidence_hash": _digest(kept),
-        "previous_hash": previous or FIRST,
+        "previous_hash": newest.hash if newest else FIRST,
     }
     entry = Entry(**fields, hash=_hash(fields))
     connection.execute(table.insert().values(**asdict(entry)))
-    told = {
-        name: fields[name] for name in ("model_id", "version_id", "from_stage", "to_stage", "actor", "reason")
-    }
-    outbox.tell(connection, outbox.STAGE_CHANGED, told | {"ledger_entry": entry_id, "hash": entry.hash})
+    if entry.from_stage != entry.to_stage:
+        told = ("model_id", "version_id", "from_stage", "to_stage", "actor", "reason")
+        said = {name: fields[name] for name in told} | {"ledger_entry": entry_id, "hash": entry.hash}
+        outbox.tell(connection, outbox.STAGE_CHANGED, said)
     global _decided
     _decided = time.monotonic()
     return entry
@@ -173,7 +172,9 @@ def before(connection: sa.Connection, model_id: int) -> int | None:
     None where there was no other.
     """
     of_model = table.c.model_id == model_id
-    left = sa.select(table.c.version_id).where(of_model, table.c.from_stage == PRODUCTION)
+    left = sa.select(table.c.version_id).where(
+        of_model, table.c.from_stage == PRODUCTION, table.c.to_stage != PRODUCTION
+    )
     found = connection.execute(left.order_by(table.c.id.desc()).limit(1)).scalar()
     now = sa.select(model_registry.c.stage).where(model_registry.c.id == found)
     if found is None or connection.execute(now).scalar() == PRODUCTION:
@@ -181,10 +182,36 @@ def before(connection: sa.Connection, model_id: int) -> int | None:
     return int(found)
 
 
+def way_back(connection: sa.Connection, model_id: int) -> tuple[int, Entry | None] | None:
+    """Id of the version that a rollback brings back, and the rollback that took that one out itself, if one did.
+
+    It is the one that left production last in another way: what was rolled back was bad, so it comes only where
+    there is no other. None where no version but the present one was in production, or all others are deleted.
+    """
+    query = sa.select(table).where(
+        table.c.model_id == model_id, (table.c.from_stage == PRODUCTION) | (table.c.to_stage == PRODUCTION)
+    )
+    left: dict[int, Entry | None] = {}  # by the rollback that took it out; who left last stands last
+    for row in connection.execute(query.order_by(table.c.id)).mappings():
+        entry = Entry(**row)
+        left.pop(entry.version_id, None)
+        if entry.to_stage != PRODUCTION:
+            left[entry.version_id] = None
+        elif (failed := entry.evidence.get("rolled_back")) in left:
+            left[failed] = entry
+    live = sa.select(model_registry.c.id).where(
+        model_registry.c.id.in_(list(left)), model_registry.c.deleted_at.is_(None)
+    )
+    there = set(connection.execute(live).scalars())
+    found = [(version_id, left[version_id]) for version_id in reversed(left) if version_id in there]
+    return min(found, key=lambda each: each[1] is not None, default=None)
+
+
 def verify(wb: Workbench) -> list[Problem]:
     """Recompute every hash, the chain, and each version's stage from the ledger; nothing found is a sound ledger.
 
-    Whoever rewrites the whole table and every stage after it is found out by the head, see `keep_head`.
+    Whoever rewrites the whole table and every stage after it is found out by the head, see `keep_head`, and so is
+    whoever takes that away.
     """
     problems: list[Problem] = []
     previous = FIRST
@@ -207,9 +234,8 @@ def verify(wb: Workbench) -> list[Problem]:
         for version_id, now in connection.execute(sa.select(model_registry.c.id, model_registry.c.stage)):
             if now != stage.get(version_id, STAGING):
                 problems.append(Problem("stage", None, version_id))
-        head = _head(wb)
-        if head is not None and _hash_of(connection, head.entry_id) != head.hash:
-            problems.append(Problem("head", head.entry_id, None))
+        if doubt := head_problem(wb, connection):
+            problems.append(doubt)
     return problems
 
 
@@ -224,37 +250,71 @@ class Head:
 def keep_head(wb: Workbench) -> None:
     """Write the newest entry's hash to the file store, where the ledger still agrees with what is there.
 
-    Whoever forges the ledger then has to forge that file, too. Where they disagree the file stays for `verify`.
+    Whoever forges the ledger then has to forge that file, too. Where they disagree, or the file is gone although
+    there are entries, it stays so for `verify`, until an administrator accepts the ledger (core.stages).
     """
     known = _head(wb)
     with wb.db.read() as connection:
-        newest = connection.execute(
-            sa.select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
-        ).first()
-        agrees = known is None or _hash_of(connection, known.entry_id) == known.hash
-    if newest is None or not agrees or (known is not None and newest.id <= known.entry_id):
-        return
-    wb.files.write(HEAD, _canonical(asdict(Head(newest.id, newest.hash))).encode())
+        newest = _newest(connection)
+        doubt = head_problem(wb, connection)
+    now = Head(newest.id, newest.hash) if newest else Head(0, FIRST)
+    if doubt is None and (known is None or now.entry_id > known.entry_id):
+        write_head(wb, now)
+
+
+def write_head(wb: Workbench, head: Head) -> None:
+    wb.files.write(HEAD, _canonical(asdict(head)).encode())
+
+
+def head_problem(wb: Workbench, connection: sa.Connection) -> Problem | None:
+    """What speaks against the ledger's being the one whose head was kept.
+
+    An empty ledger needs none: the first head is written before anything is decided.
+    """
+    head = _head(wb)
+    if head is None:
+        return Problem("head", None, None) if _newest(connection) else None
+    found = sa.select(table.c.hash).where(table.c.id == head.entry_id)
+    if head.entry_id and connection.execute(found).scalar() != head.hash:
+        return Problem("head", head.entry_id, None)
+    return None
+
+
+def accept(wb: Workbench, connection: sa.Connection, actor: auth.User, reason: str) -> Entry:
+    """Note that the ledger stands as it is although its head is missing or another; `write_head` comes after it.
+
+    The entry is about the version of the last one, whose stage it leaves. Raises Conflict where nothing is in doubt.
+    """
+    at, newest = lock(connection), _newest(connection)
+    if newest is None or head_problem(wb, connection) is None:
+        raise Conflict("The ledger and its head in the file store agree, so there is nothing to accept.")
+    known = _head(wb)
+    kept = {
+        "accepted_head": asdict(Head(newest.id, newest.hash)),
+        "known_head": asdict(known) if known else None,
+    }
+    stays = (newest.to_stage, newest.to_stage)
+    return append(connection, at, actor, (newest.model_id, newest.version_id), stays, reason, kept)
 
 
 def _head(wb: Workbench) -> Head | None:
+    """None also for a file that says something else than a head."""
     try:
         return Head(**json.loads(wb.files.read(HEAD)))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def _hash_of(connection: sa.Connection, entry_id: int) -> str | None:
-    found: str | None = connection.execute(sa.select(table.c.hash).where(table.c.id == entry_id)).scalar()
-    return found
+def _newest(connection: sa.Connection) -> Any:
+    return connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
-def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
+def aliases(wb: Workbench, names: Collection[str] | None = None) -> dict[str, dict[str, int]]:
     """What each model's aliases should be: {name in MLflow: {"champion": 3, "previous": 2}}, MLflow's numbers.
 
     `champion` is in production now, `previous` was in production before it. `challenger` is B of the newest running
     A/B test whose A is the champion; without such a test it is the newest version in staging. Only models about
-    which something was decided.
+    which something was decided; of `names` alone where they are given.
     """
     query = (
         sa.select(
@@ -269,6 +329,8 @@ def aliases(wb: Workbench) -> dict[str, dict[str, int]]:
         .join(model_registry, model_registry.c.id == table.c.version_id)
         .order_by(table.c.id)
     )
+    if names is not None:
+        query = query.where(models.c.name.in_(names))
     found: dict[str, dict[str, int]] = {}
     champions: dict[str, int] = {}
     with wb.db.read() as connection:

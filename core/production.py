@@ -134,16 +134,20 @@ class WayBack:
     """That would be in production again."""
     warm: bool
     """Its server is up, so it answers at once."""
+    removed: Entry | None = None
+    """The rollback that took it out of production; None where it left in another way."""
 
 
 def way_back(wb: Workbench, version: Version) -> WayBack | None:
     """Where a rollback of the version in production leads; None where no other one was there before it."""
     with wb.db.read() as connection:
-        before = ledger.before(connection, version.model_id)
-    if before is None:
+        found = ledger.way_back(connection, version.model_id)
+    if found is None:
         return None
+    before, removed = found
     deployment = serving.recent(wb, before)
-    return WayBack(registry.get(wb, before), deployment is not None and deployment.status == serving.UP)
+    warm = deployment is not None and deployment.status == serving.UP
+    return WayBack(registry.get(wb, before), warm, removed)
 
 
 def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
@@ -11,6 +11,7 @@ import httpx
 import pyarrow as pa
 
 from core import ledger, registry, runs, snapshots
+from core.errors import Conflict, Unavailable
 from core.files import FileStore, sha256
 from core.ledger import Entry
 from core.params.fields import N_
@@ -27,12 +28,21 @@ PIECE = 1 << 20
 """Bytes of a file that are hashed at once."""
 TIMEOUT = httpx.Timeout(60.0, connect=2.0)
 _PROXIED = "mlflow-artifacts:/"
+OWN = "artifacts/"
+"""Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
+MODEL = "MLmodel"
+"""MLflow's own file that says what is loaded."""
 
 _TEXTS = {
     (LEDGER, SOUND): N_("Every decision in the ledger is as it was written ({n} about this version)."),
     (LEDGER, BROKEN): N_(
         "The ledger was changed after it was written (entries: {entries}). Compare it with a backup and find out who "
         "had access to the database."
+    ),
+    ("head", BROKEN): N_(
+        "The newest entry of the ledger as it was kept outside the database ({head}) is missing or is not in the ledger, "
+        "so all of it may have been written anew. Restore both from a backup; if you know why, an administrator accepts "
+        "the ledger as it is by POST /api/v1/admin/models/ledger/accept."
     ),
     (SNAPSHOT, SOUND): N_("The list of images that it learnt from is the one that was frozen ({hash})."),
     (SNAPSHOT, BROKEN): N_(
@@ -43,8 +53,8 @@ _TEXTS = {
         "All {n} files of the model are, byte for byte, those that the training wrote ({hash})."
     ),
     (FILES, BROKEN): N_(
-        "Files of the model are missing or were exchanged after the training: {names}. Do not use this version; "
-        "repeat its run."
+        "Files of the model are missing, were exchanged or were added after the training: {names}. Do not use this "
+        "version; repeat its run."
     ),
     ("checksum", BROKEN): N_(
         "The hashes of the model's files are not those that the ledger kept when it was promoted. "
@@ -57,6 +67,10 @@ _TEXTS = {
 }
 
 
+_SPECIAL = {"promised": "checksum", "head": "head", "url": "away"}
+"""Fields that ask for a sentence of their own."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One thing that was recomputed; `fields` fills its sentence."""
@@ -67,8 +81,32 @@ class Line:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """One sentence for people, through `translate` (a gettext function) when one is given."""
-        code = "checksum" if "promised" in self.fields else "away" if "url" in self.fields else self.code
+        special = (name for field, name in _SPECIAL.items() if field in self.fields)
+        code = next(special, self.code)
         return translate(_TEXTS[code, self.state]).format(**self.fields)
+
+
+class Exchanged(Conflict):
+    """A version's files are not those that its training wrote; `line` says which."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        super().__init__(N_("It was not promoted, and nobody can override this. {line}"))
+
+    def text(self, translate: Callable[[str], str] = str) -> str:
+        return translate(self.message).format(line=self.line.text(translate))
+
+
+def require_files(wb: Workbench, version: Version) -> None:
+    """Raises Exchanged where its files are not those that were hashed when it was registered. Reads all of them.
+
+    Nothing is asked of one whose files were never hashed. Raises Unavailable where MLflow does not answer.
+    """
+    line = _files(wb, version, ledger.entries(wb, version_id=version.id))
+    if line.state == BROKEN:
+        raise Exchanged(line)
+    if "url" in line.fields:
+        raise Unavailable("MLflow at {url} does not answer.", **line.fields)
 
 
 def verify(wb: Workbench, version_id: int) -> list[Line]:
@@ -83,6 +121,8 @@ def verify(wb: Workbench, version_id: int) -> list[Line]:
 
 def _ledger(wb: Workbench, decisions: int) -> Line:
     problems = ledger.verify(wb)
+    if problems and all(each.kind == "head" for each in problems):
+        return Line(LEDGER, BROKEN, {"head": ledger.HEAD})
     if problems:
         entries = sorted({each.entry_id for each in problems if each.entry_id is not None})
         return Line(LEDGER, BROKEN, {"entries": ", ".join(map(str, entries)) or "–"})
@@ -107,12 +147,44 @@ def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
     if promised - {version.checksum}:
         return Line(FILES, BROKEN, {"promised": sorted(promised)})
     try:
-        wrong = sorted(name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256)
+        wrong = {name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256}
+        wrong |= _added(wb, version, version.files)
     except httpx.HTTPError:
         return Line(FILES, UNKNOWN, {"url": wb.settings.mlflow_url})
     if wrong:
-        return Line(FILES, BROKEN, {"names": ", ".join(wrong)})
+        return Line(FILES, BROKEN, {"names": ", ".join(sorted(wrong))})
     return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]})
+
+
+def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
+    """Names of files that lie in the version's folder and were not there when it was registered.
+
+    Of older versions only our own files were hashed; then what lies around them is not looked at.
+    """
+    try:
+        there = _names(wb, place(wb, version))
+    except FileNotFoundError:
+        return set()
+    return {name for name in there if name not in files and (MODEL in files or name.startswith(OWN))}
+
+
+def _names(wb: Workbench, folder: str) -> Iterator[str]:
+    """Every file below a folder of MLflow's, from there."""
+    if not folder.startswith(_PROXIED):
+        yield from FileStore(folder).names()
+        return
+    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts"
+    root = folder.removeprefix(_PROXIED).lstrip("/")
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        asked = {"path": f"{root}/{below}".rstrip("/")}
+        answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False).raise_for_status()
+        for each in answer.json().get("files", []):
+            if each.get("is_dir"):
+                waiting.append(f"{below}{each['path']}/")
+            else:
+                yield f"{below}{each['path']}"
 
 
 def _sha256(wb: Workbench, version: Version, name: str) -> str | None:

@@ -335,8 +335,9 @@ def _publish(wb: Workbench) -> None:
         ).all()
     versions = registry.by_id(wb, {row.version_id for row in rows}) if rows else {}
     wanted: Any = {
-        str(row.id): json.dumps({"uri": versions[row.version_id].uri, "replicas": row.replicas})
+        str(row.id): json.dumps({"uri": of.uri, "files": of.files, "replicas": row.replicas})
         for row in rows
+        for of in [versions[row.version_id]]
     }
     try:
         present: Any = wb.broker.hkeys(WANTED_KEY)

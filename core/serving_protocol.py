@@ -4,7 +4,8 @@ gateway sends images to a model server (jobs.model_server)."""
 from collections.abc import Iterable
 
 WANTED_KEY = "veritrain:deployments"
-"""Hash: deployment id → {"uri": "models:/name/version", "replicas": 1}; written by the app."""
+"""Hash: deployment id → {"uri": "models:/name/version", "files": {name: SHA-256} or null, "replicas": 1}; written by
+the app."""
 SEEN_KEY = "veritrain:deployments:state"
 """Hash: deployment id → {"status", "url", "detail"}; written by jobs.serve. `url`: those that are up, a space between."""
 ALIVE_KEY = "veritrain:serve:alive"

@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import audit, auth, gate, ledger, registry, storable
+from core import audit, auth, gate, ledger, proof, registry, storable
 from core.db.tables import model_registry
 from core.errors import Conflict, InvalidInput
+from core.i18n import N_
 from core.ledger import ARCHIVED, PRODUCTION, STAGES, STAGING, Entry
 from core.registry import Version
 from core.workbench import Workbench
@@ -37,16 +38,16 @@ def promote(
 
     The way to production leads through the gate; an administrator's `override` is a written reason
     for going through red lines, and stays in the ledger with them, the policy and the approvals. `evidence` is
-    plain data of the caller's that is kept beside these.
+    plain data of the caller's that is kept beside these. Nobody overrides files that are not those of the training.
 
-    Raises gate.Refused where a line is red, Conflict for a move that is not allowed, InvalidInput,
+    Raises gate.Refused where a line is red, proof.Exchanged, Conflict for a move that is not allowed, InvalidInput,
     NotFound, NotAllowed.
     """
     auth.require(actor, auth.TRAINER)
     reason = _written(reason)
     if override is not None:
         auth.require(actor, auth.ADMIN)
-        override = _written(override)
+        override = _written(override, "override")
     if to not in STAGES:
         raise InvalidInput("A stage is one of {all}; “{stage}” is not.", all=", ".join(STAGES), stage=to)
 
@@ -71,6 +72,10 @@ def promote(
                 _move(connection, at, actor, former, ARCHIVED, reason, replaced)
         return _move(connection, at, actor, version, to, reason, kept)
 
+    if to == PRODUCTION:
+        version = registry.get(wb, version_id)
+        _check_move(version, to)
+        proof.require_files(wb, version)
     while True:
         measured = gate.measure(wb, version_id) if to == PRODUCTION else None
         try:
@@ -82,6 +87,7 @@ def promote(
 def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> Entry:
     """Take a version out of production and put the one back that was there before it, by one decision.
 
+    A version that was rolled back itself is passed over where there is another, see core.ledger.way_back.
     No gate stops this: that version was judged when it was promoted. Returns the entry of the version that came
     back. Raises Conflict where the version is not in production or none was before it, InvalidInput, NotFound,
     NotAllowed.
@@ -96,20 +102,40 @@ def roll_back(wb: Workbench, actor: auth.User, version_id: int, reason: str) -> 
             raise Conflict(
                 "Version {n} is not in production, so it cannot be rolled back.", n=failing.version
             )
-        before = ledger.before(connection, failing.model_id)
-        if before is None:
+        back = ledger.way_back(connection, failing.model_id)
+        if back is None:
             raise Conflict(
                 "No other version was in production before version {n}, so there is none to go back to. "
                 "Archive it, or promote another one.",
                 n=failing.version,
             )
-        version = registry.read(connection, before)
+        version = registry.read(connection, back[0])
         replaced = {"version": _identity(failing), "replaced_by": version.id}
         _move(connection, at, actor, failing, ARCHIVED, reason, replaced)
         kept = {"version": _identity(version), "rolled_back": failing.id}
         return _move(connection, at, actor, version, PRODUCTION, reason, kept)
 
     return wb.db.write(work)
+
+
+def accept_ledger(wb: Workbench, actor: auth.User, reason: str) -> Entry:
+    """Have the ledger stand as it is although its head in the file store is missing or another, by an entry of its own.
+
+    For an administrator who knows why: the ledger is from before heads were kept, or its database was restored from
+    an older backup. What else core.ledger.verify finds stays found. Raises Conflict where the head agrees,
+    InvalidInput, NotAllowed.
+    """
+    auth.require(actor, auth.ADMIN)
+    reason = _written(reason)
+
+    def work(connection: sa.Connection) -> Entry:
+        entry = ledger.accept(wb, connection, actor, reason)
+        audit.record(connection, actor, "registry.ledger", f"entry {entry.id}", entry.evidence)
+        return entry
+
+    entry = wb.db.write(work)
+    ledger.write_head(wb, ledger.Head(entry.id, entry.hash))
+    return entry
 
 
 def _check_move(version: Version, to: str) -> None:
@@ -154,10 +180,18 @@ def _identity(version: Version) -> dict[str, Any]:
     }
 
 
-def _written(reason: str) -> str:
-    reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise InvalidInput(
-            "Say why in 1 to {limit} characters; it stays in the ledger for ever.", limit=MAX_REASON
-        )
-    return storable.check("reason", reason)
+_ASKED = {
+    "reason": N_("Fill in “Why” (reason) with 1 to {limit} characters; they stay in the ledger for ever."),
+    "override": N_(
+        "Fill in “Why although the gate is red” (override) with 1 to {limit} characters; they stay in the ledger for "
+        "ever."
+    ),
+}
+"""By the field of a request, which people see by its title in the window."""
+
+
+def _written(text: str, field: str = "reason") -> str:
+    text = text.strip()
+    if not 1 <= len(text) <= MAX_REASON:
+        raise InvalidInput(_ASKED[field], limit=MAX_REASON)
+    return storable.check(field, text)

@@ -138,7 +138,8 @@ def _check_needless(connection: sa.Connection, version: Version) -> None:
         raise Conflict(
             "Only archived versions can be deleted; archive {number} first.", number=version.semver
         )
-    if ledger.before(connection, version.model_id) == version.id:
+    back = ledger.way_back(connection, version.model_id)
+    if back is not None and back[0] == version.id:
         raise Conflict(
             "Version {number} is where a rollback leads; it can be deleted once another has taken that place.",
             number=version.semver,

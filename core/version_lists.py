@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from core import registry, storable, versions
+from core import aliases, ledger, registry, storable, versions
 from core.db.tables import model_registry, model_tags, models, themes
 from core.errors import InvalidInput
 from core.ledger import STAGES
@@ -43,6 +43,8 @@ class Filter:
     metric: str | None = None
     """One of METRICS."""
     minimum: float | None = None
+    alias: str | None = None
+    """One of core.aliases.NAMES."""
 
     def __post_init__(self) -> None:
         if self.model is not None:
@@ -52,6 +54,7 @@ class Filter:
         for value, known, sentence in (
             (self.stage, STAGES, "A stage is one of {all}; “{value}” is not."),
             (self.kind, KINDS, "A kind of model is one of {all}; “{value}” is not."),
+            (self.alias, aliases.NAMES, "An alias is one of {all}; “{value}” is not."),
             (self.metric, METRICS, "Versions can be chosen by one of {all}; “{value}” is none."),
         ):
             if value is not None and value not in known:
@@ -105,6 +108,8 @@ def page(
     if before is not None and after is not None:
         raise InvalidInput("Ask for versions before one or after one, not for both.")
     fitting = _fitting(asked)
+    if asked.alias is not None:
+        fitting = fitting.where(_has_alias(wb, asked))
     some = fitting.order_by(_R.id.desc())
     if before is not None:
         some = some.where(_R.id < before)
@@ -210,6 +215,12 @@ def _fitting(asked: Filter) -> sa.Select[int]:
     if asked.metric is not None:
         query = query.where(_metric(asked.metric) >= asked.minimum)
     return query
+
+
+def _has_alias(wb: Workbench, asked: Filter) -> sa.ColumnElement[bool]:
+    known = ledger.aliases(wb, None if asked.model is None else {asked.model})
+    pairs = [(name, own[asked.alias]) for name, own in known.items() if asked.alias in own]
+    return sa.tuple_(models.c.name, _R.version).in_(pairs)
 
 
 def _metric(name: str) -> sa.ColumnElement[float]:

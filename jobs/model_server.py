@@ -1,14 +1,16 @@
 """One MLflow model server, that imports what models need before it is told which. Run: python -P jobs/model_server.py
 
-It waits for one line on its input: a JSON object of `uri`, `host`, `port`, `folder` (for the model's files, its own)
-and `log`. From then on it is what `mlflow models serve --env-manager local` ends as: uvicorn with MLflow's scoring
-server. Beside that server's paths it has one for the gateway that takes images as they are: without base64, a table and
-a check of its columns an answer comes some milliseconds sooner.
+It waits for one line on its input: a JSON object of `uri`, `host`, `port`, `folder` (for the model's files, its own),
+`log` and, where they are known, `files` (SHA-256 by name): it serves no others. From then on it is what
+`mlflow models serve --env-manager local` ends as: uvicorn with MLflow's scoring server. Beside that server's paths it
+has one for the gateway that takes images as they are: without base64, a table and a check of its columns an answer
+comes some milliseconds sooner.
 Nothing of Veritrain may be imported here: a model's code stands on its own.
 """
 
 import asyncio
 import base64
+import hashlib
 import importlib
 import io
 import json
@@ -16,6 +18,7 @@ import os
 import shutil
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 NEEDED = (
@@ -29,6 +32,8 @@ NEEDED = (
 """Most of the seconds from the start of a server until it answers."""
 IMAGES_PATH = "/images"
 """As core.serving_protocol has it."""
+ADDED_BY_MLFLOW = "registered_model_meta"
+"""Written beside each copy of a registered version; nothing of it is loaded."""
 KEEP_SECONDS = 75
 """How long a connection is kept for its next request; the gateway has few, and opening one takes time."""
 
@@ -45,19 +50,46 @@ def main() -> None:
     log = os.open(told["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    serve(told["uri"], told["host"], told["port"], told["folder"])
+    serve(told["uri"], told["host"], told["port"], told["folder"], told.get("files"))
 
 
-def serve(uri: str, host: str, port: int, folder: str) -> None:
+def serve(uri: str, host: str, port: int, folder: str, files: dict[str, str] | None) -> None:
     import uvicorn
     from mlflow.pyfunc import scoring_server
     from mlflow.tracking.artifact_utils import _download_artifact_from_uri
 
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
-    model = scoring_server.load_model_with_mlflow_config(_download_artifact_from_uri(uri, folder))
+    path = _download_artifact_from_uri(uri, folder)
+    if files is not None and (wrong := exchanged(Path(path), files)):
+        sys.exit(
+            f"{uri} is not served: files of it are missing, were exchanged or were added after its training: "
+            f"{', '.join(wrong)}. Repeat its run."
+        )
+    model = scoring_server.load_model_with_mlflow_config(path)
     app = BesideMlflow(scoring_server.init(model), model)
     uvicorn.run(app, host=host, port=port, timeout_keep_alive=KEEP_SECONDS)
+
+
+def exchanged(folder: Path, files: dict[str, str]) -> list[str]:
+    """Names that are not as `files` has them, before any of them is loaded: a model is code, too.
+
+    What lies around our own files is looked at only where it was hashed; MLflow adds one file to each copy.
+    """
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    added = {
+        name
+        for name in there.keys() - files.keys() - {ADDED_BY_MLFLOW}
+        if "MLmodel" in files or name.startswith("artifacts/")
+    }
+    return sorted(added | {name for name, sha256 in files.items() if _sha256(there.get(name)) != sha256})
+
+
+def _sha256(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class BesideMlflow:

@@ -122,6 +122,8 @@ class Deployment:
     """One version and its servers."""
 
     uri: str
+    files: dict[str, str] | None
+    """SHA-256 of the version's files by name, None where they are not known; no others are served."""
     servers: list[Server]
 
     def state(self, host: str) -> dict[str, Any]:
@@ -214,10 +216,10 @@ class Supervisor:
             self._let_go(self.deployments.pop(key).servers)
             self._tell(key, None)
         for key, what in wanted.items():
-            deployment = self.deployments.setdefault(key, Deployment(what["uri"], []))
+            deployment = self.deployments.setdefault(key, Deployment(what["uri"], what.get("files"), []))
             servers, replicas = deployment.servers, what.get("replicas", 1)
             while len(servers) < replicas:
-                servers.append(self._start(key, len(servers) + 1, deployment.uri))
+                servers.append(self._start(key, len(servers) + 1, deployment))
             self._let_go(servers[replicas:])
             del servers[replicas:]
 
@@ -234,18 +236,18 @@ class Supervisor:
         for key in self.deployments:
             self._tell(key, None)
 
-    def _start(self, key: str, replica: int, uri: str) -> Server:
+    def _start(self, key: str, replica: int, of: Deployment) -> Server:
         port = free_port()
         name = key if replica == 1 else f"{key}-{replica}"
         # The port tells it from one of the same name that still leaves, and takes its own folder along.
         folder = self._folder / f"{name}-{port}.model"
-        told = {"uri": uri, "host": self.listen, "port": port, "folder": str(folder)}
+        told = {"uri": of.uri, "files": of.files, "host": self.listen, "port": port, "folder": str(folder)}
         child = self._child(name, json.dumps(told | {"log": str(self._folder / f"{name}.log")}) + "\n")
         if self._spare.running:
             child.take(self._spare)
         else:
             child.start()
-        log.info("deployment %s: serving %s on port %s", name, uri, port)
+        log.info("deployment %s: serving %s on port %s", name, of.uri, port)
         return Server(child, port, folder)
 
     def _child(self, name: str, told: str) -> Child:

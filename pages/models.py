@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import streamlit as st
 
 from core import (
+    aliases,
     auth,
+    evidence,
     ledger,
     model_benchmarks,
     production,
@@ -167,6 +169,17 @@ def roll_back(version: Version) -> None:
             now=title(version), before=title(back.version)
         )
     )
+    if back.removed is not None:
+        st.warning(
+            _(
+                "**{before}** was taken out of production by a rollback on {when} because: {reason} "
+                "No other version is left to go back to."
+            ).format(
+                before=title(back.version),
+                when=when(back.removed.at),
+                reason=frame.escape(frame.shorten(back.removed.reason, 300)),
+            )
+        )
     st.caption(
         _("Its server is up: it answers at once.")
         if back.warm
@@ -236,7 +249,7 @@ def stage_button(version: Version) -> None:
         move(version)
 
 
-def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
+def one(version: Version, benchmarks: list[Benchmark], own_aliases: list[str], deployed: bool) -> None:
     marked: dict[int, int] = st.session_state.setdefault(CHOSEN, {})
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{version.id}"):
         with st.container(horizontal=True, vertical_alignment="center", width=TEXT_WIDTH):
@@ -250,7 +263,7 @@ def one(version: Version, benchmarks: list[Benchmark], deployed: bool) -> None:
             else:
                 marked.pop(version.id, None)
             with st.container(width="stretch", gap=None):
-                versions.heading(version, theme=theme is None)
+                versions.heading(version, own_aliases, theme=theme is None)
                 versions.facts(version, benchmarks)
         st.space("stretch")
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
@@ -312,8 +325,9 @@ def listed() -> None:
     comparison_place = st.container()
     in_use = {deployment.version.id for deployment in serving.deployments(wb, theme_id)}
     scores = model_benchmarks.newest(wb, [version.id for version in page.items])
+    known = aliases.of(wb, page.items)
     for version in page.items:
-        one(version, scores[version.id], version.id in in_use)
+        one(version, scores[version.id], known[version.id], version.id in in_use)
     with comparison_place:
         comparison()
     pager(page)
@@ -342,16 +356,14 @@ def once() -> None:
         model_id = next(iter(known))
         if len(known) > 1:
             model_id = st.selectbox(_("Theme"), list(known), format_func=known.__getitem__, key="once-model")
+        # Empty stands for now: a moment given as the default would stay that of the first look.
         at = st.datetime_input(
-            _("Day and time (UTC)"),
-            # The minute that has begun counts whole: what was promoted just now is in production.
-            (datetime.now(UTC) + timedelta(minutes=1)).replace(tzinfo=None, second=0, microsecond=0),
+            _("Day and time (UTC), empty for now"),
+            None,
             key="once-at",
             help=_("The ledger says it, so nobody can change the answer afterwards."),
         )
-        if at is None:
-            return
-        moment = at.replace(tzinfo=UTC)
+        moment = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC)
         found = ledger.production_on(wb, model_id, moment)
         if found is None:
             st.markdown(_("On {when} no version was in production.").format(when=when(moment)))
@@ -364,16 +376,21 @@ def once() -> None:
                 width="content",
             )
             frame.link(_("Open its training"), "run.py", {"run": version.run_id})
+            if version.deleted_at is None:
+                frame.link(_("Passport"), "passport.py", {"version": version.id})
 
 
 def decisions() -> None:
-    """Who gave which version its stage, when and why, the newest first."""
+    """Who gave which version its stage, when, why and by what, the newest first."""
     entries = ledger.newest(wb, DECISIONS, theme_id)
     if not entries:
         return
-    known = registry.by_id(wb, {entry.version_id for entry in entries}, deleted=True)
+    others = {version_id for entry in entries for version_id in evidence.others(entry.evidence)}
+    known = registry.by_id(wb, {entry.version_id for entry in entries} | others, deleted=True)
+    numbers = {version_id: version.version for version_id, version in known.items()}
     with st.expander(_("Decisions"), key="decisions"):
         for entry in entries:
+            said = evidence.sentences(entry.evidence, entry.actor, numbers)
             st.markdown(
                 _("{when} · {who} · {version}: {before} → {after}").format(
                     when=when(entry.at),
@@ -384,6 +401,8 @@ def decisions() -> None:
                 )
                 + f"  \n{frame.escape(frame.shorten(entry.reason, 300))}"
             )
+            if said:
+                st.caption("  \n".join(frame.escape(sentence) for sentence in said))
 
 
 if registry.newest(wb, theme_id) is None:

@@ -1,4 +1,4 @@
-"""MLflow's two routes by which a version's files are read: where it lies, and the files below its folder."""
+"""MLflow's routes by which a version's files are read: where it lies, what lies there, and each file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from core.workbench import Workbench
 
@@ -22,9 +23,12 @@ class Artifacts(BaseHTTPRequestHandler):
             return self._answer(
                 200, json.dumps({"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}).encode()
             )
+        kept: dict[str, bytes] = self.server.kept  # type: ignore[attr-defined]
+        parts = urlsplit(self.path)
+        if parts.path == "/mlflow/api/2.0/mlflow-artifacts/artifacts":
+            return self._answer(200, json.dumps({"files": _listed(kept, parse_qs(parts.query))}).encode())
         before = "/mlflow/api/2.0/mlflow-artifacts/artifacts/1/models/m-1/artifacts/"
         assert self.path.startswith(before), self.path
-        kept: dict[str, bytes] = self.server.kept  # type: ignore[attr-defined]
         name = self.path.removeprefix(before)
         self._answer(200 if name in kept else 404, kept.get(name, b""))
 
@@ -36,6 +40,16 @@ class Artifacts(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         return
+
+
+def _listed(kept: Mapping[str, bytes], query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """What lies in the folder that is asked for, folders by their last name as MLflow has them."""
+    below = f"{query['path'][0]}/".removeprefix("1/models/m-1/artifacts/")
+    names = {name.removeprefix(below) for name in kept if name.startswith(below)}
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    return [{"path": each, "is_dir": True} for each in folders] + [
+        {"path": each, "is_dir": False} for each in names if "/" not in each
+    ]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from core.ab import report, trials
 from core.db.tables import finetuning_jobs
 from core.workbench import Workbench
 from tests.core.ab.rig import PLAN, log, rows
+from tests.mlflow_files import keeping
 from tests.trained import Right, finished
 
 FILES = {"MLmodel": b"flavors: {}\n", "artifacts/weights.safetensors": bytes(range(256)) * 10}
@@ -53,11 +54,13 @@ def with_everything(wb: Workbench, actor: auth.User, theme: themes.Theme) -> int
     """A version that won an A/B test, is in production, and is deployed."""
     first = version(wb, actor, theme.id, lambda image_id: image_id % 3 > 0)
     second = version(wb, actor, theme.id, lambda image_id: image_id % 7 > 0, 2)
-    stages.promote(wb, actor, first, "production", "the first")
+    with keeping(wb, FILES) as (reached, _there):
+        stages.promote(reached, actor, first, "production", "the first")
     trial = trials.create(wb, actor, theme.id, "B against A", PLAN | {"versions": [first, second]})
     trial = trials.start(wb, actor, trial.id)
     log(wb, trial, rows(trial, 600, gain=0.8, each=1))
     report.conclude(wb, actor, trial.id, "B", "clear")
-    stages.promote(wb, actor, second, "production", "it won")
+    with keeping(wb, FILES) as (reached, _there):
+        stages.promote(reached, actor, second, "production", "it won")
     serving.deploy(wb, actor, second)
     return second

@@ -2,10 +2,11 @@
 
 from core.gate.approvals import MAX_NOTE, Approval, approvals_of, approve, of_version
 from core.gate.judging import Measured, Outdated, in_production, lines, look, measure
-from core.gate.lines import GREEN, OPEN, RED, Line, Refused
+from core.gate.lines import APPROVAL, GREEN, OPEN, RED, Line, Refused
 from core.gate.policy import Policy
 
 __all__ = [
+    "APPROVAL",
     "GREEN",
     "MAX_NOTE",
     "OPEN",

@@ -9,6 +9,7 @@ from typing import Any
 from core.addresses import Address
 from core.errors import Conflict
 from core.gate.sentences import NEXT, TEXTS
+from core.i18n import N_
 
 GREEN, RED, OPEN = "green", "red", "open"
 """Open: there is nothing to compare with yet, which stops nobody."""
@@ -35,10 +36,14 @@ class Line:
 
     def text(self, translate: Callable[[str], str] = str) -> str:
         """What came of it, and for a red line what to do next; through `translate` (a gettext function) if given."""
-        said = translate(TEXTS[self._name, self.state])
+        said = self.finding(translate)
         if self.state == RED:
-            said += " " + translate(NEXT[self._name])
-        return said.format(**self.fields | self._shown())
+            said += " " + translate(NEXT[self._name]).format(**self.fields | self._shown())
+        return said
+
+    def finding(self, translate: Callable[[str], str] = str) -> str:
+        """What came of it, without what to do next."""
+        return translate(TEXTS[self._name, self.state]).format(**self.fields | self._shown())
 
     def plain(self) -> dict[str, Any]:
         return {"code": self.code, "state": self.state, "fields": self.fields, "case": self.case}
@@ -77,7 +82,7 @@ class Refused(Conflict):
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = tuple(lines)
         super().__init__(
-            "It was not promoted. {lines} An administrator may override this with a written reason."
+            N_("It was not promoted. {lines} An administrator may override this with a written reason.")
         )
 
     def text(self, translate: Callable[[str], str] = str) -> str:

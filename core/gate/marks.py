@@ -26,7 +26,7 @@ from core.workbench import Workbench
 def accuracy(connection: sa.Connection, version: Version, champion: Version | None) -> Line:
     """Whether it is right as often as what is in production, where both were tested on the same images."""
     if champion is None:
-        return Line(ACCURACY, OPEN)
+        return Line(ACCURACY, OPEN, address=_alone(version))
     fields = {"champion": champion.version, "champion_id": champion.id}
     address = _beside(version, champion)
     own, other = (each.metrics.get("test", {}).get("accuracy") for each in (version, champion))
@@ -79,7 +79,7 @@ def by_kind(wb: Workbench, version: Version, champion: Version | None, delta: fl
     Only images that were in the test of both count, by the labels of the newer run. Reads all answers of both.
     """
     if champion is None:
-        return Line(SLICES, OPEN)
+        return Line(SLICES, OPEN, address=_alone(version))
     address = _beside(version, champion)
     fields: dict[str, Any] = {"champion": champion.version, "champion_id": champion.id, "delta": delta}
     ids = (champion.run_id, version.run_id)
@@ -123,6 +123,11 @@ def _said(found: _Kind) -> dict[str, Any]:
         "interval": [pair.low, pair.high],
         "p": found.p,
     }
+
+
+def _alone(version: Version) -> Address:
+    """Where its own marks are, while there are no others to compare them with."""
+    return Address("run", {"run": version.run_id})
 
 
 def _beside(version: Version, champion: Version) -> Address:

@@ -26,6 +26,8 @@ def approval(connection: sa.Connection, version: Version, actor: auth.User | Non
     """Whether somebody else than `actor`, who promotes, has approved the version; None: whether anybody has."""
     found = of_version(connection, version.id)
     others = [each.user_name for each in found if actor is None or each.user_id != actor.id]
+    # The window that promotes it shows the approvals and takes new ones.
+    address = Address("models", {"theme": version.theme_id, "q": str(version.semver)})
     if others:
-        return Line(APPROVAL, GREEN, {"names": ", ".join(others)})
-    return Line(APPROVAL, RED, {}, "own approval" if found else "")
+        return Line(APPROVAL, GREEN, {"names": ", ".join(others)}, address=address)
+    return Line(APPROVAL, RED, {}, "own approval" if found else "", address)

@@ -25,10 +25,11 @@ def verdict(connection: sa.Connection, version: Version, champion: Version | Non
     """
     found = _newest(connection, version, champion)
     if found is None:
+        every = Address("ab", {"theme": version.theme_id})
         if champion is None:
-            return Line(VERDICT, OPEN)
+            return Line(VERDICT, OPEN, address=every)
         named = {"champion": champion.version, "champion_id": champion.id}
-        return Line(VERDICT, RED, named, address=Address("ab", {"theme": version.theme_id}))
+        return Line(VERDICT, RED, named, address=every)
     row, plan = found
     address = Address("abtest", {"test": row.id})
     said = row.outcome.get("verdict") or {}
@@ -49,7 +50,7 @@ def verdict(connection: sa.Connection, version: Version, champion: Version | Non
     ):
         return Line(VERDICT, GREEN, fields, address=address)
     if champion is None:
-        return Line(VERDICT, OPEN)
+        return Line(VERDICT, OPEN, address=address)
     named = {"champion": champion.version, "champion_id": champion.id}
     return Line(VERDICT, RED, fields | named, address=address)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core import evidence
 from core.ab import verdict
 from core.ab.words import say
 from core.i18n import gettext as _
@@ -19,34 +20,50 @@ def decisions(found: tuple[Decision, ...]) -> tuple[Block, ...]:
                 "decisions", _("Nobody has decided on this version yet: it is in staging since it was made.")
             ),
         )
-    promoted = [each for each in found if each.to_stage == PRODUCTION]
-    text = (
-        _("{person} put it into production on {when}: {reason}").format(
-            person=promoted[-1].person, when=minute(promoted[-1].at), reason=promoted[-1].reason
-        )
-        if promoted
-        else _("It was never in production.")
-    )
     moves = tuple(
         (
             str(each.id),
             minute(each.at),
             each.person,
-            _("from {before} to {after}").format(before=stage(each.from_stage), after=stage(each.to_stage)),
+            _("from {before} to {after}").format(before=stage(each.from_stage), after=stage(each.to_stage))
+            if each.from_stage != each.to_stage
+            else "–",
             each.reason,
         )
         for each in found
     )
     hashes = tuple((str(each.id), each.hash, each.evidence_hash, each.previous_hash) for each in found)
+    judged = tuple(
+        (str(each.id), sentence)
+        for each in found
+        for sentence in evidence.sentences(each.evidence, each.person, each.others)
+    )
     return (
-        Text(text),
+        Text(_into_production(found)),
         Table((_("Entry"), _("When"), _("Who"), _("Stage"), _("Why")), moves),
+        *([Table((_("Entry"), _("What it was decided by")), judged)] if judged else []),
         Table(
             (_("Entry"), "SHA-256", _("of its evidence"), _("of the entry before")),
             hashes,
             _("Hashes of the decisions"),
             True,
         ),
+    )
+
+
+def _into_production(found: tuple[Decision, ...]) -> str:
+    """Who put it there last, and whether that was a promotion or a rollback."""
+    moves = [each for each in found if each.to_stage == PRODUCTION != each.from_stage]
+    if not moves:
+        return _("It was never in production.")
+    last = moves[-1]
+    rolled_back = last.evidence.get("rolled_back")
+    if rolled_back is None:
+        text = _("{person} put it into production on {when}: {reason}")
+        return text.format(person=last.person, when=minute(last.at), reason=last.reason)
+    text = _("{person} brought it back into production on {when} by a rollback from version {n}: {reason}")
+    return text.format(
+        person=last.person, when=minute(last.at), n=last.others[rolled_back], reason=last.reason
     )
 
 
@@ -123,6 +140,15 @@ def verify(passport: Passport) -> tuple[Block, ...]:
             )
         ),
     ]
+    if passport.decisions:
+        blocks.append(
+            Text(
+                _(
+                    "As JSON it has the evidence of every decision, too; its hash is made in the same way and is part of "
+                    "the decision's own."
+                )
+            )
+        )
     if passport.identity.files:
         rows = tuple(sorted(passport.identity.files.items()))
         blocks.append(Table((_("File"), "SHA-256"), rows, _("Hashes of the files"), long=True))

@@ -18,7 +18,11 @@ SCHEMA = 1
 
 
 def render(passport: Passport, document: Document) -> dict[str, Any]:
-    """`document` gives the sentences on what is not known, in the reader's language."""
+    """`document` gives the sentences on what is not known, in the reader's language.
+
+    Each decision has its `evidence` as the ledger keeps it; its `evidence_hash` is the SHA-256 of that, as JSON
+    with sorted keys and without spaces, letters as they are and not as \\u…, in UTF-8: what `fingerprint` hashes.
+    """
     found = {
         each.name: getattr(passport, each.name) for each in fields(passport) if each.name != "evaluation"
     }

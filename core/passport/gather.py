@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from core import ledger, proof, registry, run_reports, runs, snapshots
+from core import aliases, evidence, ledger, model_benchmarks, proof, registry, run_reports, runs, snapshots
 from core.ab import trials
 from core.db.tables import (
     dataset_quality_logs,
@@ -72,16 +72,10 @@ def passport(wb: Workbench, version_id: int) -> Passport:
         data=data,
         training=_training(wb, version, run),
         evaluation=_evaluation(wb, version, run),
-        decisions=tuple(
-            Decision(
-                each.id, each.at, each.actor, each.from_stage, each.to_stage, each.reason,
-                each.evidence_hash, each.previous_hash, each.hash,
-            )
-            for each in ledger.entries(wb, version_id=version_id)
-        ),
+        decisions=_decisions(wb, version_id),
         deployments=served,
         tests=_tests(wb, version),
-    )  # fmt: skip
+    )
 
 
 def _identity(wb: Workbench, version: Version, run: Run) -> Identity:
@@ -93,7 +87,12 @@ def _identity(wb: Workbench, version: Version, run: Run) -> Identity:
         version_id=version.id,
         model=version.model_name,
         version=version.version,
+        semver=str(version.semver),
         stage=version.stage,
+        aliases=tuple(aliases.of(wb, [version])[version.id]),
+        tags=version.tags,
+        description=version.description,
+        benchmarks={each.name: each.score for each in model_benchmarks.newest(wb, [version.id])[version.id]},
         uri=version.uri,
         architecture=str(run.spec.params.get("model", {}).get("architecture", "")),
         labels=version.labels,
@@ -273,6 +272,28 @@ def _thumbnail(wb: Workbench, sha256: str) -> bytes | None:
         with suppress(OSError):
             return wb.files.read(thumbnail_key(sha256, side))
     return None
+
+
+def _decisions(wb: Workbench, version_id: int) -> tuple[Decision, ...]:
+    entries = ledger.entries(wb, version_id=version_id)
+    named = {version_id for entry in entries for version_id in evidence.others(entry.evidence)}
+    known = registry.by_id(wb, named, deleted=True)
+    return tuple(
+        Decision(
+            id=each.id,
+            at=each.at,
+            person=each.actor,
+            from_stage=each.from_stage,
+            to_stage=each.to_stage,
+            reason=each.reason,
+            evidence=each.evidence,
+            others={other: known[other].version for other in sorted(evidence.others(each.evidence))},
+            evidence_hash=each.evidence_hash,
+            previous_hash=each.previous_hash,
+            hash=each.hash,
+        )
+        for each in entries
+    )
 
 
 def _served(connection: sa.Connection, version_id: int) -> tuple[Served, ...]:

@@ -21,7 +21,16 @@ class Identity:
     model: str
     """The registered name in MLflow."""
     version: int
+    """MLflow's number."""
+    semver: str
     stage: str
+    aliases: tuple[str, ...]
+    """In MLflow: champion, challenger, previous."""
+    tags: tuple[str, ...]
+    description: str
+    """As people wrote it; may be empty."""
+    benchmarks: Mapping[str, float]
+    """The newest score of each, 0–1, more is better."""
     uri: str
     architecture: str
     labels: tuple[str, ...]
@@ -168,6 +177,10 @@ class Decision:
     from_stage: str
     to_stage: str
     reason: str
+    evidence: Mapping[str, Any]
+    """What was decided by: the gate's lines, the rules, the approvals, an override's reason."""
+    others: Mapping[int, int]
+    """MLflow's numbers of the versions that the evidence names, by id."""
     evidence_hash: str
     previous_hash: str
     hash: str

@@ -84,13 +84,22 @@ def _details(passport: Passport) -> tuple[Block, ...]:
     it = passport.identity
     facts = {
         _("Model"): it.model,
-        _("Version"): str(it.version),
+        _("Version"): f"{it.version} ({it.semver})",
         _("Stage"): stage(it.stage),
         _("Network"): it.architecture,
         _("Labels"): ", ".join(it.labels),
         _("Trained by"): passport.training.started_by,
         _("Registered"): minute(it.registered_at),
     }
+    if it.aliases:
+        facts[_("Aliases in MLflow")] = ", ".join(it.aliases)
+    if it.tags:
+        facts[_("Tags")] = ", ".join(it.tags)
+    if it.description.strip():
+        facts[_("Description")] = it.description.strip()
+    if it.benchmarks:
+        scores = (f"{name} {score:.3f}" for name, score in it.benchmarks.items())
+        facts[_("Benchmarks (0 to 1)")] = " · ".join(scores)
     if it.size is not None and it.files is not None:
         facts[_("Files")] = _("{n} files, {size}").format(n=len(it.files), size=megabytes(it.size))
     if it.checksum:

@@ -89,7 +89,9 @@ def _line(line: Line, number: int) -> None:
     icon = ICONS.get(line.state, ":gray[:material/help:]")
     with st.container(key=f"gate-line-{number}", gap="small"):
         st.markdown(f"{icon} {frame.escape(line.text(_))}")
-        if line.address is not None and line.address.file != "models.py":
+        if line.code == gate.APPROVAL:  # its address is this window
+            st.caption(_("The approvals are below the lines; whoever else may promote gives one there, too."))
+        elif line.address is not None:
             frame.link(_evidence(line.address.file), line.address.file, line.address.query)
 
 
@@ -100,6 +102,7 @@ def _evidence(file: str) -> str:
         "compare.py": _("See both runs side by side"),
         "abtest.py": _("See the A/B test"),
         "ab.py": _("Go to the A/B tests"),
+        "passport.py": _("See its benchmarks in the passport"),
         "quality.py": _("See the quality of the images"),
     }[file]
 

@@ -32,14 +32,16 @@ def title(version: Version, *, theme: bool = True) -> str:
     return name + _("version {n}").format(n=version.version)
 
 
-def heading(version: Version, *, theme: bool) -> None:
-    """Name, number, stage and tags; tags beyond the first few stand in a tooltip."""
+def heading(version: Version, aliases: Sequence[str], *, theme: bool) -> None:
+    """Name, number, stage, aliases and tags; tags beyond the first few stand in a tooltip."""
+    names = " ".join(f":orange-badge[{alias}]" for alias in aliases)  # MLflow's words, in every language
     tags = [f":gray-badge[{frame.escape(tag)}]" for tag in version.tags[:TAGS_SHOWN]]
     rest = version.tags[TAGS_SHOWN:]
     if rest:
         tags.append(f":gray-badge[+{len(rest)}]")
     st.markdown(
-        f"**{title(version, theme=theme)}** · {version.semver} {badge(version.stage)} {' '.join(tags)}",
+        f"**{title(version, theme=theme)}** · {version.semver} {badge(version.stage)} {names} "
+        f"{' '.join(tags)}",
         help=_("More tags: {tags}").format(tags=", ".join(map(frame.escape, rest))) if rest else None,
     )
 

@@ -40,6 +40,12 @@ def test_a_concluded_test_promotes_its_winner_and_a_red_gate_says_why_not(
     [kept] = reader.get(f"{BASE}/{two}/ledger").json()
     assert kept["id"] == entry and kept["evidence"]["ab_test"]["verdict"] == ended["outcome"]["verdict"]
     assert reader.get(f"models/{one}").json()["stage"] == "archived"
+    assert reader.get(f"{BASE}/{two}").json()["aliases"] == ["champion"]
+    [previous] = reader.get(BASE, params={"alias": "previous"}).json()["items"]
+    assert (previous["id"], previous["aliases"]) == (one, ["previous"])
+    assert reader.get(BASE, params={"alias": "challenger"}).json()["total"] == 0
+    wrong = reader.get(BASE, params={"alias": "best"})
+    assert wrong.status_code == 422 and "An alias is one of" in wrong.json()["detail"]
     asked = {"model": model, "at": first.json()["at"]}
     assert reader.get(f"{BASE}/production", params=asked).json()["version_id"] == one
     assert reader.get(f"{BASE}/production", params=asked | {"at": "3 March"}).status_code == 422

@@ -163,6 +163,7 @@ def test_benchmarks_latency_and_size(wb: Workbench, admin: auth.User, trainer: a
     night, rain = gate.look(wb, fast.id)
     assert (night.state, night.fields["score"], rain.state) == ("red", 0.7, "green")
     assert "“night shots” is 0.7; at least 0.8" in night.text()
+    assert night.address is not None and night.address.url == f"/passport?version={fast.id}"
     assert {each.state for each in gate.look(wb, old.id)} == {"red"}
     assert "no score in “rain” yet" in gate.look(wb, old.id)[1].text()
     score(wb, fast, "night shots", 0.8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import re
 from base64 import b64decode
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 from pypdf import PdfReader
 
-from core import auth, i18n, registry, runs
+from core import auth, gate, i18n, model_benchmarks, registry, runs, stages, version_changes
 from core.db.tables import finetuning_jobs, label_history, run_metrics
 from core.errors import NotFound
 from core.passport import as_json, gather, page, paper, words
@@ -29,6 +30,37 @@ HOSTILE = "<script>alert(1)</script>\"'&<img src=//evil.example/x onerror=alert(
 
 def of(wb: Workbench, version_id: int) -> Document:
     return words.document(gather.passport(wb, version_id))
+
+
+def test_decisions_say_who_approved_who_overrode_a_red_gate_and_what_was_rolled_back(
+    wb_duckdb: Workbench, trainer: auth.User, admin: auth.User
+) -> None:
+    wb = wb_duckdb
+    theme = parts(wb, trainer)
+    one, two = (version(wb, trainer, theme.id, None, number, files=None) for number in (1, 2))
+    version_changes.edit(wb, trainer, two, tags=["line-4"], description="For <line> 4.", semver="2.0.0")
+    model_benchmarks.add(wb, trainer, two, "screws-2026", 0.875)
+    stages.promote(wb, trainer, one, "production", "the first")
+    gate.approve(wb, trainer, two, "I looked at its mistakes")
+    stages.promote(wb, admin, two, "production", "needed", override="the line stands <still>")
+    known = gather.passport(wb, two)
+    text = page.render(words.document(known))
+    for said in (
+        "The gate was red: No concluded A/B test says that this version is better than version 1",
+        "admin overrode it: the line stands &lt;still&gt;", "Approved by trainer.",
+        "2 (2.0.0)", "champion", "line-4", "For &lt;line&gt; 4.", "screws-2026 0.875",
+    ):  # fmt: skip
+        assert said in text, said
+    assert "conclude it" not in text  # what to do next is for the window in which one promotes
+    [decision] = json.loads(json.dumps(as_json.render(known, words.document(known))))["decisions"]
+    assert decision["evidence"]["approvals"][0]["note"] == "I looked at its mistakes"
+    assert as_json.fingerprint(decision["evidence"]) == decision["evidence_hash"]
+
+    stages.roll_back(wb, trainer, two, "bad answers")
+    text = page.render(of(wb, one))
+    assert "by a rollback from version 2: bad answers" in text and "put it into production" not in text
+    assert "The gate was green." in text and "Nobody had approved it." in text
+    assert "Version 1 took its place." in page.render(of(wb, two))
 
 
 @pytest.mark.usefixtures("fixed_salt")

@@ -59,8 +59,12 @@ def test_an_untouched_version_is_sound_and_what_was_exchanged_is_named(
     files_there["artifacts/weights.safetensors"] = FILES["artifacts/weights.safetensors"][:-1] + b"x"
     del files_there["MLmodel"]
     [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
-    assert "exchanged after the training: MLmodel, artifacts/weights.safetensors" in line.text()
+    assert "added after the training: MLmodel, artifacts/weights.safetensors" in line.text()
     files_there.update(FILES)
+    files_there["artifacts/torch.py"] = b"import os"
+    [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
+    assert "added after the training: artifacts/torch.py. Do not use" in line.text()
+    del files_there["artifacts/torch.py"]
 
     manifest = registry.get(wb, one).snapshot_hash
     path = f"snapshots/{manifest}.parquet"
@@ -90,6 +94,22 @@ def test_hashes_that_were_exchanged_with_the_files_are_found_by_the_ledger(
     wb.db.write(lambda c: c.execute(table.update().where(table.c.id == one).values(files=files)) and None)
     [line] = [line for line in proof.verify(wb, one) if line.state == proof.BROKEN]
     assert "not those that the ledger kept" in line.text()
+
+
+def test_what_is_not_as_the_training_wrote_it_never_goes_into_production(
+    trainer: auth.User, admin: auth.User, kept: Kept
+) -> None:
+    wb, files_there = kept
+    one = version(wb, trainer)
+    weights = files_there["artifacts/weights.safetensors"]
+    files_there["artifacts/weights.safetensors"] = bytes([weights[0] ^ 1]) + weights[1:]
+    with pytest.raises(
+        proof.Exchanged, match=r"nobody can override this\. .*: artifacts/weights\.safetensors"
+    ):
+        stages.promote(wb, admin, one, "production", "please", override="I know better")
+    assert ledger.entries(wb) == []
+    files_there["artifacts/weights.safetensors"] = weights
+    stages.promote(wb, trainer, one, "production", "as it was")
 
 
 def test_of_files_that_were_never_hashed_nothing_is_said(wb: Workbench, trainer: auth.User) -> None:

@@ -106,7 +106,7 @@ def test_a_deployment_from_wish_to_end(wb: Workbench, trainer: auth.User, viewer
     made = serving.deploy(wb, trainer, model.id)
     assert (made.status, made.version) == ("starting", model)
     assert serving.deploy(wb, trainer, model.id).id == made.id  # twice is once
-    wanted = {str(made.id).encode(): json.dumps({"uri": model.uri, "replicas": 1}).encode()}
+    wanted = {str(made.id).encode(): json.dumps({"uri": model.uri, "files": None, "replicas": 1}).encode()}
     assert wb.broker.hgetall(WANTED_KEY) == wanted
     with pytest.raises(Unavailable, match="is being started, which can take up to half a minute"):
         serving.predict(wb, viewer, made.id, [("a.png", png(1))])

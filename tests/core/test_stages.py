@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from core import auth, gate, ledger, production, registry, serving, stages
+from core import auth, gate, ledger, production, registry, serving, stages, version_changes, version_lists
 from core.ab import report, trials
 from core.db.tables import ab_experiments, model_registry, model_train_data, registry_ledger
 from core.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from core.files import FileStore
 from core.ledger import Problem
 from core.workbench import Workbench
-from tests.core.ab.rig import PLAN, log, rows, two_versions
+from tests.core.ab.rig import PLAN, another_version, log, rows, two_versions
 
 pytestmark = pytest.mark.usefixtures("fixed_salt")
 
@@ -46,9 +45,10 @@ def test_a_version_is_promoted_by_its_verdict_and_the_former_one_archived(
     _, [one, two] = two_versions(wb, trainer)
     model = registry.get(wb, one).model_id
     assert states(wb, one) == ["open", "open"]  # nothing is in production that it must beat
+    assert [line.address and line.address.path for line in gate.look(wb, one)] == ["ab", "run"]
     with pytest.raises(NotAllowed):
         stages.promote(wb, labeler, one, "production", "why not")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match="“Why”"):
         stages.promote(wb, trainer, one, "production", " ")
     with pytest.raises(InvalidInput, match="“reason” has a character that cannot be stored"):
         stages.promote(wb, trainer, one, "production", "a\0b")
@@ -80,6 +80,9 @@ def test_a_version_is_promoted_by_its_verdict_and_the_former_one_archived(
     assert [ledger.production_on(wb, model, at) for at in moments] == [None, one, one, two]
     name = registry.get(wb, one).model_name
     assert ledger.aliases(wb) == {name: {"champion": 2, "previous": 1}}
+    for alias, found in (("champion", [two]), ("previous", [one]), ("challenger", [])):
+        page = version_lists.page(wb, version_lists.Filter(alias=alias))
+        assert [version.id for version in page.items] == found
     assert ledger.verify(wb) == []
 
 
@@ -102,7 +105,7 @@ def test_moves_that_are_not_allowed_say_why_and_only_an_administrator_goes_throu
     stages.promote(wb, trainer, one, "staging", "another look")
     with pytest.raises(NotAllowed):
         stages.promote(wb, trainer, one, "production", "please", override="I am sure")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match=r"“Why although the gate is red” \(override\)"):
         stages.promote(wb, admin, one, "production", "please", override="")
     entry = stages.promote(wb, admin, one, "production", "two fails", override="no time for a test")
     assert entry.evidence["override"] == "no time for a test"
@@ -124,7 +127,7 @@ def test_a_rollback_puts_the_version_back_that_was_there_before(
     stages.promote(wb, admin, two, "production", "second", override="in a hurry")
     with pytest.raises(NotAllowed):
         stages.roll_back(wb, labeler, two, "why")
-    with pytest.raises(InvalidInput, match="Say why"):
+    with pytest.raises(InvalidInput, match="“Why”"):
         stages.roll_back(wb, trainer, two, " ")
     back = stages.roll_back(wb, trainer, two, "it answers nonsense")
     assert (stage(wb, one), stage(wb, two)) == ("production", "archived")
@@ -136,6 +139,27 @@ def test_a_rollback_puts_the_version_back_that_was_there_before(
     with wb.db.read() as connection:
         assert ledger.before(connection, model.model_id) == two
     assert ledger.verify(wb) == []
+
+
+def test_a_second_rollback_goes_further_back_and_not_to_what_was_just_removed(
+    wb_duckdb: Workbench, trainer: auth.User, admin: auth.User
+) -> None:
+    wb = wb_duckdb
+    theme, [one, two] = two_versions(wb, trainer)
+    another_version(wb, trainer, theme, 3)
+    three = registry.versions(wb, theme.id)[0].id
+    stages.promote(wb, trainer, one, "production", "first")
+    for version_id in (two, three):
+        stages.promote(wb, admin, version_id, "production", "next", override="in a hurry")
+    assert stages.roll_back(wb, trainer, three, "it answers nonsense").version_id == two
+    back = production.way_back(wb, registry.get(wb, two))
+    assert back is not None and back.version.id == one and back.removed is None
+    assert stages.roll_back(wb, trainer, two, "it is slow").version_id == one
+    back = production.way_back(wb, registry.get(wb, one))
+    assert back is not None and back.version.id == two and back.removed is not None
+    assert back.removed.reason == "it is slow"  # there is no other, so the window says this
+    with pytest.raises(Conflict, match="where a rollback leads"):
+        version_changes.delete(wb, trainer, two)
 
 
 def test_only_a_verdict_against_what_is_in_production_opens_the_gate(
@@ -288,8 +312,33 @@ def test_a_ledger_written_anew_from_one_end_to_the_other_is_found_by_its_head(
     wb.db.write(forge)
     ledger.keep_head(wb)  # does not write over what it disagrees with
     assert ledger.verify(wb) == [Problem("head", real[-1].id, None)]
-    elsewhere = replace(wb, files=FileStore(str(wb.settings.data_dir / "without head")))
-    assert ledger.verify(elsewhere) == []  # nothing else shows it
+
+    (wb.settings.data_dir / "files" / ledger.HEAD).unlink()
+    ledger.keep_head(wb)  # does not write one anew either
+    assert ledger.verify(wb) == [Problem("head", None, None)]
+
+
+def test_a_ledger_without_its_head_stands_only_by_an_administrators_word(
+    wb: Workbench, trainer: auth.User, admin: auth.User
+) -> None:
+    _, [one, two] = two_versions(wb, trainer)
+    stages.promote(wb, trainer, one, "production", "first")
+    stages.promote(wb, admin, two, "production", "second", override="in a hurry")
+    ledger.keep_head(wb)
+    with pytest.raises(Conflict, match="nothing to accept"):
+        stages.accept_ledger(wb, admin, "just so")
+    wb.files.write(ledger.HEAD, b"no head")
+    with pytest.raises(NotAllowed):
+        stages.accept_ledger(wb, trainer, "trust me")
+    entry = stages.accept_ledger(wb, admin, "the disk was changed")
+    assert ledger.verify(wb) == [] and ledger.entries(wb)[-1] == entry
+    assert entry.version_id == two and entry.evidence["known_head"] is None
+    model = registry.get(wb, one)
+    assert ledger.production_on(wb, model.model_id, entry.at) == two
+    assert ledger.aliases(wb)[model.model_name] == {"champion": 2, "previous": 1}
+    assert stages.roll_back(wb, trainer, two, "it answers nonsense").version_id == one
+    ledger.keep_head(wb)
+    assert ledger.verify(wb) == []
 
 
 def test_the_head_follows_what_is_decided_and_notices_entries_that_are_gone(
