@@ -219,7 +219,7 @@ def evaluate(
 
 @router.post("/{version_id}/deploy", status_code=201, summary="Serve a version")
 def deploy(wb: Bench, user: Trainer, version_id: Id) -> DeploymentOut:
-    return deployment_out(serving.deploy(wb, user, version_id))
+    return deployment_out(wb, user, serving.deploy(wb, user, version_id))
 
 
 @router.post("/{version_id}/archive", summary="Archive a version")

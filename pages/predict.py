@@ -15,6 +15,7 @@ from core.gateway import images, tables
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.labels import Label
+from core.passport.names import stage as stage_name
 from core.serving import Deployment, Prediction
 from pages.widgets import deployments, frame, prediction_batches, steps
 
@@ -44,7 +45,7 @@ def waiting(deployment_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{deployments.title(deployment)}**")
         st.markdown(deployments.state(deployment))
-    deployments.trouble(deployment)
+    deployments.trouble(me, deployment)
 
 
 def nothing_deployed() -> None:
@@ -73,15 +74,18 @@ def nothing_deployed() -> None:
 
 
 def choose(found: list[Deployment]) -> Deployment:
+    """The one that the address names, else of those that can answer the one in production before others."""
+    found = deployments.by_stage(found)
     wanted = frame.number_from_url("deployment")
-    index = next((i for i, deployment in enumerate(found) if deployment.id == wanted), 0)
+    ready = [each for each in found if each.status == serving.UP]
+    first = next((each for each in found if each.id == wanted), (ready or found)[0])
     if len(found) == 1:
-        return found[0]
+        return first
     return st.selectbox(
         _("Model"),
         found,
-        index,
-        format_func=deployments.title,
+        found.index(first),
+        format_func=lambda each: f"{deployments.title(each)} · {stage_name(each.version.stage)}",
         key="model",
         help=_("Which deployed model answers."),
     )
