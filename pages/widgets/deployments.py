@@ -10,10 +10,10 @@ from core import auth, model_servers
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.model_servers import Server
+from core.passport.names import minute
 from core.serving import FAILED, UP, Deployment
 from core.workbench import Workbench
 from pages.widgets import frame, versions
-from pages.widgets.runs import when
 
 LOG_HEIGHT = 320
 """Pixels."""
@@ -68,12 +68,12 @@ def servers(found: Sequence[Server]) -> None:
 
 
 def _server(server: Server) -> str:
-    parts = [_("up since {when}").format(when=when(server.up_since))] if server.up_since else []
+    parts = [_("up since {when}").format(when=minute(server.up_since))] if server.up_since else []
     if server.restarts:
         text = ngettext("restarted {n} time", "restarted {n} times", server.restarts)
         parts.append(text.format(n=f"{server.restarts:,}"))
     if server.ended_at:
-        parts.append(_("last ended {when}").format(when=when(server.ended_at)))
+        parts.append(_("last ended {when}").format(when=minute(server.ended_at)))
     return " · ".join(parts) or _("not up yet")
 
 
@@ -106,7 +106,8 @@ def _lines(wb: Workbench, me: auth.User, deployment: Deployment) -> None:
     lines = model_servers.log(wb, me, deployment.id, number)
     found = [line for line in lines if wanted.casefold() in line.casefold()]
     if found:
-        st.code("\n".join(found), language=None, wrap_lines=True, height=LOG_HEIGHT)
+        with st.container(height=LOG_HEIGHT, autoscroll=True, border=False):
+            st.code("\n".join(found), language=None, wrap_lines=True)
     else:
         st.caption(_("No line has these letters.") if wanted else _("Nothing was written yet."))
     text = _("{shown} of the last {n} lines, the newest at the end; read again every few seconds.")

@@ -240,7 +240,7 @@ def _card(wb: Workbench, me: auth.User, batch: Batch) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _actions(wb, me, batch, chosen, may)
         if chosen and batch.done and batch.result is not None:
-            batch_answers.draw(batch, batch.result)
+            batch_answers.draw(wb, me, batch, batch.result)
 
 
 def _progress(wb: Workbench, batch: Batch) -> None:
