@@ -86,7 +86,8 @@ def test_answers_of_a_batch_are_corrected_across_pages(page: Page) -> None:
 
 def test_the_version_in_production_answers_and_more_than_a_page_can_be_corrected(page: Page) -> None:
     page.goto("/predict?theme=1")
-    expect(page.get_by_text("Animals, version 1 · production")).to_be_visible()
+    model = page.get_by_role("combobox", name="Model")
+    expect(model).to_have_value("Animals, version 1 · production")
     files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": png(2_000 + n)} for n in range(70)]
     page.get_by_test_id("stFileUploader").locator("input").set_input_files(files)
     page.get_by_role("button", name="Next").click()
