@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
-from core import aliases, model_benchmarks, registry, serving
+from core import aliases, auth, model_benchmarks, model_servers, registry, serving
 from core.model_benchmarks import Benchmark
 from core.registry import Version
 from core.serving import Deployment
@@ -72,6 +72,13 @@ class VersionOut(BaseModel):
     created_at: datetime
 
 
+class ServerOut(BaseModel):
+    restarts: int
+    up_since: datetime | None
+    ended_at: datetime | None
+    """When it last ended by itself."""
+
+
 class DeploymentOut(BaseModel):
     id: int
     version_id: int
@@ -79,7 +86,14 @@ class DeploymentOut(BaseModel):
     status: str
     replicas: int
     detail: str | None
+    """Why it does not start, from its log; for trainers and administrators."""
+    servers: list[ServerOut]
     created_at: datetime
+
+
+class LogOut(BaseModel):
+    lines: list[str]
+    """Oldest first."""
 
 
 def version_fields(
@@ -106,16 +120,25 @@ def benchmark_out(found: Benchmark) -> BenchmarkOut:
     return BenchmarkOut.model_validate(found, from_attributes=True)
 
 
-def deployment_out(deployment: Deployment) -> DeploymentOut:
-    return DeploymentOut(
-        id=deployment.id,
-        version_id=deployment.version.id,
-        desired=deployment.desired,
-        status=deployment.status,
-        replicas=deployment.replicas,
-        detail=deployment.detail,
-        created_at=deployment.created_at,
-    )
+def deployments_out(wb: Workbench, user: auth.User, found: Sequence[Deployment]) -> list[DeploymentOut]:
+    servers = model_servers.of(wb, [deployment.id for deployment in found])
+    return [
+        DeploymentOut(
+            id=deployment.id,
+            version_id=deployment.version.id,
+            desired=deployment.desired,
+            status=deployment.status,
+            replicas=deployment.replicas,
+            detail=deployment.detail if user.may(auth.TRAINER) else None,
+            servers=[ServerOut.model_validate(each, from_attributes=True) for each in servers[deployment.id]],
+            created_at=deployment.created_at,
+        )
+        for deployment in found
+    ]
+
+
+def deployment_out(wb: Workbench, user: auth.User, deployment: Deployment) -> DeploymentOut:
+    return deployments_out(wb, user, [deployment])[0]
 
 
 @router.get("/models", summary="Model versions, newest first")
@@ -138,14 +161,26 @@ def version(wb: Bench, _user: Viewer, version_id: Id) -> VersionOut:
 @router.post("/models/{version_id}/deploy", status_code=201, summary="Serve a version")
 def deploy(wb: Bench, user: Trainer, version_id: Id, replicas: int | None = None) -> DeploymentOut:
     """By one server, or so many; asked again with another number, servers are added or ended."""
-    return deployment_out(serving.deploy(wb, user, version_id, replicas))
+    return deployment_out(wb, user, serving.deploy(wb, user, version_id, replicas))
 
 
 @router.get("/deployments", summary="What is served")
-def deployments(wb: Bench, _user: Viewer, theme: int | None = None) -> list[DeploymentOut]:
-    return [deployment_out(deployment) for deployment in serving.deployments(wb, theme)]
+def deployments(wb: Bench, user: Viewer, theme: int | None = None) -> list[DeploymentOut]:
+    return deployments_out(wb, user, serving.deployments(wb, theme))
+
+
+@router.get("/deployments/{deployment_id}/log", summary="The end of what a model server wrote")
+def log(
+    wb: Bench,
+    user: Trainer,
+    deployment_id: Id,
+    server: Annotated[int, Query(ge=1, le=serving.MAX_REPLICAS)] = 1,
+    tail: Annotated[int, Query(ge=1, le=model_servers.MOST_LINES)] = model_servers.LINES,
+) -> LogOut:
+    """Its last `tail` lines; of a deployment with several servers, `server` counts them from 1."""
+    return LogOut(lines=model_servers.log(wb, user, deployment_id, server, tail))
 
 
 @router.delete("/deployments/{deployment_id}", summary="Stop serving")
 def stop(wb: Bench, user: Trainer, deployment_id: Id) -> DeploymentOut:
-    return deployment_out(serving.stop(wb, user, deployment_id))
+    return deployment_out(wb, user, serving.stop(wb, user, deployment_id))

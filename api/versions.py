@@ -223,7 +223,7 @@ def evaluate(
 @router.post("/{version_id}/deploy", status_code=201, summary="Serve a version")
 def deploy(wb: Bench, user: Trainer, version_id: Id, replicas: int | None = None) -> DeploymentOut:
     """By one server, or so many; asked again with another number, servers are added or ended."""
-    return deployment_out(serving.deploy(wb, user, version_id, replicas))
+    return deployment_out(wb, user, serving.deploy(wb, user, version_id, replicas))
 
 
 @router.post("/{version_id}/archive", summary="Archive a version")

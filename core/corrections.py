@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from core import auth, labelling, themes, uploads
+from core import auth, labelling, prediction_answers, prediction_batches, themes, uploads
 from core.db.tables import train_data
 from core.uploads import UploadReport
 from core.workbench import Workbench
@@ -44,3 +44,14 @@ def add(wb: Workbench, actor: auth.User, theme_id: int, items: Sequence[tuple[st
     with wb.db.read() as connection:
         found = [(int(row.id), wanted[row.sha256]) for row in connection.execute(query)]
     return Corrected(report, labelling.label(wb, actor, theme_id, found))
+
+
+def of_batch(wb: Workbench, actor: auth.User, batch_id: int, right: Mapping[int, int]) -> Corrected:
+    """The same for images of a batch, {row of its answers: label id}, in the theme of the version that answered.
+
+    One that is the theme's already is labelled there. Raises also Conflict before the batch was started.
+    """
+    auth.require(actor, auth.LABELER)
+    theme_id = prediction_batches.get(wb, batch_id).version.theme_id
+    given = prediction_answers.originals(wb, batch_id, right.keys())
+    return add(wb, actor, theme_id, [(*image, right[row]) for row, image in given.items()])

@@ -1,11 +1,13 @@
-"""Stored. What a batch's job answered: as a file to download, and the pictures of single answers."""
+"""Stored. What a batch's job answered: as a file to download, page by page, and the images of single answers."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -19,6 +21,12 @@ from core.transfer.export_formats import safe
 from core.workbench import Workbench
 
 _BYTES = 256 * 1024
+ORDERS: dict[str, list[tuple[str, Literal["ascending", "descending"]]]] = {
+    "unsure": [("confidence", "ascending")],
+    "sure": [("confidence", "descending")],
+    "name": [("file", "ascending")],
+}
+"""In which answers can be read, by name: the columns that decide."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,49 @@ class Download:
     """File name to offer."""
     media_type: str
     chunks: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Answer:
+    row: int
+    """Of the answers, counted from 0."""
+    file: str
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+
+def page(wb: Workbench, batch_id: int, order: str, first: int, limit: int) -> list[Answer]:
+    """So many answers from the `first` on, in one of ORDERS; files without an answer are left out.
+
+    Raises NotFound, Conflict before there are answers.
+    """
+    batch = prediction_batches.get(wb, batch_id)
+    file = pq.ParquetFile(wb.files.local_path(_answers(batch)))
+    every = file.read(columns=["file", "label", "confidence"])
+    every = every.append_column("row", pa.array(range(len(every)), pa.int64()))
+    every = every.filter(every["label"].is_valid()).sort_by([*ORDERS[order], ("row", "ascending")])
+    shown = every.slice(first, limit).to_pylist()
+    shares = _column(file, "probabilities", [each["row"] for each in shown])
+    return [
+        Answer(**each, probabilities=dict(zip(batch.version.labels, shares[each["row"]], strict=True)))
+        for each in shown
+    ]
+
+
+def originals(wb: Workbench, batch_id: int, rows: Collection[int]) -> dict[int, tuple[str, bytes]]:
+    """The images in these rows of the answers with their names, as they were sent; those that are gone are left out.
+
+    Raises NotFound, Conflict before the batch was started.
+    """
+    manifest = _manifest(wb, prediction_batches.get(wb, batch_id))
+    names, paths = _column(manifest, "file", rows), _column(manifest, "path", rows)
+    found: dict[int, tuple[str, bytes]] = {}
+    for row, path in paths.items():
+        with contextlib.suppress(FileNotFoundError):
+            if path is not None:
+                found[row] = (names[row], wb.files.read(path))
+    return found
 
 
 def download(wb: Workbench, actor: auth.User, batch_id: int, file_format: str = "csv") -> Download:
@@ -56,19 +107,31 @@ def picture(wb: Workbench, batch_id: int, row: int) -> bytes:
     Raises NotFound where there is none (any more), Conflict before the batch was started.
     """
     batch = prediction_batches.get(wb, batch_id)
+    manifest = _manifest(wb, batch)
+    with contextlib.suppress(FileNotFoundError, VeritrainError):
+        path = _column(manifest, "path", [row]).get(row) if row < manifest.metadata.num_rows else None
+        if path is not None:
+            return images_io.thumbnail(wb.files.read(path), images_io.Limits.of(wb.settings))
+    raise NotFound("Row {n} of the batch “{name}” has no picture.", n=row, name=batch.name)
+
+
+def _manifest(wb: Workbench, batch: Batch) -> pq.ParquetFile:
+    """A row a file, as in the answers. Raises Conflict before the batch was started."""
     query = sa.select(finetuning_jobs.c.spec).where(finetuning_jobs.c.id == batch.run_id)
     with wb.db.read() as connection:
         spec = connection.execute(query).scalar()
     if spec is None:
         raise _nothing(batch)
-    group, place = divmod(row, PART)
-    with contextlib.suppress(FileNotFoundError, IndexError, VeritrainError):
-        manifest = pq.ParquetFile(wb.files.local_path(spec["manifest"]))
-        if group < manifest.num_row_groups:
-            path = manifest.read_row_group(group, columns=["path"])["path"][place].as_py()
-            if path is not None:
-                return images_io.thumbnail(wb.files.read(path), images_io.Limits.of(wb.settings))
-    raise NotFound("Row {n} of the batch “{name}” has no picture.", n=row, name=batch.name)
+    return pq.ParquetFile(wb.files.local_path(spec["manifest"]))
+
+
+def _column(file: pq.ParquetFile, name: str, rows: Collection[int]) -> dict[int, Any]:
+    """What stands there in these rows of the manifest or the answers; only their row groups are read."""
+    found: dict[int, Any] = {}
+    for group in {row // PART for row in rows}:
+        values = file.read_row_group(group, columns=[name])[name]
+        found |= {row: values[row % PART].as_py() for row in rows if row // PART == group}
+    return found
 
 
 def _answers(batch: Batch) -> str:

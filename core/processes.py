@@ -30,6 +30,8 @@ MARK = "VERITRAIN_STARTED_BY"
 """Environment variable that tells whose child a process is, down to its grandchildren."""
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
+TAIL_BYTES = 256 * 1024
+"""Most that is read of a log to show its end."""
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -178,13 +180,22 @@ class Child:
     def tail(self, lines: int = 5) -> str:
         """The end of its log, to say why it does not run."""
         try:
-            return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
+            return "\n".join(tail(self.log_file, lines))
         except OSError:
             return ""
 
     def _kill_rest(self) -> None:
         if self.process is not None:
             kill_session(self.process.pid)
+
+
+def tail(file: Path, lines: int) -> list[str]:
+    """The last lines of a file, of which no more than the last TAIL_BYTES are read. Raises OSError."""
+    with file.open("rb") as opened:
+        begin = max(0, opened.seek(0, os.SEEK_END) - TAIL_BYTES)
+        opened.seek(begin)
+        found = opened.read().decode(errors="replace").splitlines()
+    return found[1 if begin else 0 :][-lines:]  # where it was cut the first one is none
 
 
 def kill_session(leader: int) -> None:

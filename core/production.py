@@ -126,6 +126,16 @@ def _look(wb: Workbench, model_name: str) -> Deployment:
     return next((each for each in served if each.status == serving.UP), served[0])
 
 
+def stands_in(wb: Workbench, deployment: Deployment) -> bool:
+    """Whether it answers who asks for the version in production, though that is another one."""
+    if deployment.status != serving.UP or deployment.version.stage == ledger.PRODUCTION:
+        return False
+    try:
+        return answering(wb, deployment.version.model_name).id == deployment.id
+    except VeritrainError:  # nobody answers
+        return False
+
+
 @dataclass(frozen=True)
 class WayBack:
     """What a rollback would do."""

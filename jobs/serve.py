@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,16 @@ from PIL import Image
 
 from core import logs
 from core.processes import Child, die_with_parent, free_port, on_signals
-from core.serving_protocol import ALIVE_KEY, ALIVE_SECONDS, IMAGES_PATH, SEEN_KEY, WANTED_KEY, framed
+from core.serving_protocol import (
+    ALIVE_KEY,
+    ALIVE_SECONDS,
+    IMAGES_PATH,
+    LOGS,
+    SEEN_KEY,
+    WANTED_KEY,
+    framed,
+    server_name,
+)
 from core.settings import ROOT, Settings
 
 log = logging.getLogger(__name__)
@@ -68,18 +78,32 @@ class Server:
     refused: bool = False
     """The last look: one that is just dying refuses before it has ended, and is up until the next."""
     warming: threading.Thread | None = None
+    up_since: datetime | None = None
+    ended_at: datetime | None = None
+    """When it last ended by itself."""
+    last_words: str = ""
+    """The end of its log then, before the next try writes into it."""
+    _begun: bool = True
+    """Whether the process that has ended, or runs, is one whose end was not seen yet."""
 
     def look(self, http: httpx.Client, spare: Child) -> None:
         """Keep it running and see whether it answers. One that predicts answers nothing else and is still up."""
+        self._look(http, spare)
+        self.up_since = (self.up_since or datetime.now(UTC)) if self.up else None
+
+    def _look(self, http: httpx.Client, spare: Child) -> None:
         if not self.child.running:
+            if self._begun:
+                self.ended_at, self.last_words = datetime.now(UTC), self.child.tail()
             self.up, self.warming = False, None
             if self.was_up and spare.running:
                 log.warning("%s ended; the spare server goes on for it", self.child.name)
                 self.child.take(spare)
                 self.child.restarts += 1
                 self.back_at = time.monotonic()
+                self._begun = True
             else:
-                self.child.watch()
+                self._begun = self.child.watch()
             return
         try:
             answers = http.get(f"http://127.0.0.1:{self.port}/ping").status_code == 200
@@ -108,6 +132,13 @@ class Server:
     def failed(self) -> bool:
         return self.child.restarts >= FAILING_RESTARTS and not self.was_up
 
+    def told(self) -> dict[str, Any]:
+        return {
+            "restarts": self.child.restarts,
+            "up_since": self.up_since and self.up_since.isoformat(),
+            "ended_at": self.ended_at and self.ended_at.isoformat(),
+        }
+
 
 def predict_first(port: int) -> None:
     """One grey image; a model of something else refuses it, and is as warm as it gets by then."""
@@ -127,13 +158,16 @@ class Deployment:
     servers: list[Server]
 
     def state(self, host: str) -> dict[str, Any]:
+        return {**self._whole(host), "servers": [server.told() for server in self.servers]}
+
+    def _whole(self, host: str) -> dict[str, Any]:
         """Up where one of them is, or will be in a moment."""
         up = [server for server in self.servers if server.up]
         if up := up or [server for server in self.servers if server.back_soon]:
             urls = " ".join(f"http://{host}:{server.port}" for server in up)
             return {"status": "up", "url": urls, "detail": None}
         if all(server.failed for server in self.servers):
-            return {"status": "failed", "url": None, "detail": self.servers[0].child.tail()[-1000:]}
+            return {"status": "failed", "url": None, "detail": self.servers[0].last_words[-1000:]}
         status = "restarting" if any(server.child.restarts for server in self.servers) else "starting"
         return {"status": status, "url": None, "detail": None}
 
@@ -174,7 +208,7 @@ class Supervisor:
         # Model code must stand on its own: our packages are not on its path, nor is our folder its own.
         self._environment = {k: v for k, v in environment.items() if k != "PYTHONPATH"}
         self._environment["MLFLOW_TRACKING_URI"] = settings.mlflow_url
-        self._folder = settings.artifacts_dir / "serving"
+        self._folder = settings.artifacts_dir / LOGS
         self._folder.mkdir(parents=True, exist_ok=True)
         for old in self._folder.glob("*.model"):
             shutil.rmtree(old, ignore_errors=True)
@@ -238,7 +272,7 @@ class Supervisor:
 
     def _start(self, key: str, replica: int, of: Deployment) -> Server:
         port = free_port()
-        name = key if replica == 1 else f"{key}-{replica}"
+        name = server_name(key, replica)
         # The port tells it from one of the same name that still leaves, and takes its own folder along.
         folder = self._folder / f"{name}-{port}.model"
         told = {"uri": of.uri, "files": of.files, "host": self.listen, "port": port, "folder": str(folder)}

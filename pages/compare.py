@@ -49,7 +49,7 @@ def name(run_id: int) -> str:
     for version in whole.versions if whole else ():
         if version.run_id == run_id:
             return of_versions.name(version)
-    return _("Run {n}").format(n=run_id)
+    return words.run(run_id)
 
 
 whole: Versions | None = None
@@ -77,7 +77,7 @@ def verdict() -> None:
     certain = judged is not None and judged.pairs[0].certain
     mark = f":green-badge[{_('proven')}]" if certain else f":gray-badge[{_('not proven')}]"
     with st.container(border=True, key="verdict"):
-        st.markdown(f"{mark} **{frame.escape(words.verdict(found))}**")
+        st.markdown(f"{mark} **{frame.escape(words.verdict(found, name))}**")
         if judged is None:
             if found.without:
                 st.caption(_("Without answers: {runs}.").format(runs=", ".join(map(name, found.without))))
@@ -106,6 +106,7 @@ def marks() -> None:
         pair = next((p for p in found.judged.pairs if p.other == mark.run.id), None) if found.judged else None
         rows.append(
             {
+                **({_("Version"): name(mark.run.id)} if whole else {}),
                 "run": f"/run?run={mark.run.id}",
                 _("Right answers"): mark.accuracy.value if mark.accuracy else test["accuracy"],
                 _("Interval (95 %)"): words.span(mark.accuracy) if mark.accuracy else "–",
@@ -193,7 +194,7 @@ def labels() -> None:
 def single_images() -> None:
     """How often two runs say the same, and the images that only one of them got right."""
     if found.judged is None:
-        st.caption(words.verdict(found))
+        st.caption(words.verdict(found, name))
         return
     pairs = list(combinations(found.ids, 2))
     one, other = pairs[0]
@@ -203,7 +204,7 @@ def single_images() -> None:
             pairs,
             format_func=lambda pair: f"{name(pair[0])} · {name(pair[1])}",
             key="pair",
-            help=_("Single images are looked at two runs at a time."),
+            help=_("Single images are looked at two at a time."),
         )
     right = found.right
     counts = st.columns(4)
@@ -211,19 +212,19 @@ def single_images() -> None:
     neither = int((~right[one] & ~right[other]).sum())
     only = {one: found.only(one, other), other: found.only(other, one)}
     counts[0].metric(_("Both right"), f"{both:,}")
-    counts[1].metric(_("Only run {n} right").format(n=one), f"{len(only[one]):,}")
-    counts[2].metric(_("Only run {n} right").format(n=other), f"{len(only[other]):,}")
+    counts[1].metric(_("Only {name} right").format(name=name(one)), f"{len(only[one]):,}")
+    counts[2].metric(_("Only {name} right").format(name=name(other)), f"{len(only[other]):,}")
     counts[3].metric(_("Both wrong"), f"{neither:,}")
     for run_id, ids in only.items():
         if not ids:
             continue
         with st.container(horizontal=True, vertical_alignment="center", key=f"only-{run_id}"):
             text = ngettext(
-                "{n} image that only run {run} got right",
-                "{n} images that only run {run} got right",
+                "{n} image that only {name} got right",
+                "{n} images that only {name} got right",
                 len(ids),
             )
-            st.markdown(f"**{text.format(n=f'{len(ids):,}', run=run_id)}**", width="stretch")
+            st.markdown(f"**{text.format(n=f'{len(ids):,}', name=name(run_id))}**", width="stretch")
             with frame.refusals():
                 picked = picks.pick(wb, me, theme.id, ids[: picks.MOST])
                 frame.link(_("Open in the grid"), "theme.py", {"theme": theme.id, "picked": picked})

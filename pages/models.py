@@ -12,6 +12,7 @@ from core import (
     evidence,
     ledger,
     model_benchmarks,
+    model_servers,
     production,
     registry,
     serving,
@@ -58,14 +59,16 @@ if theme:
 
 @frame.fragment(run_every=2)
 def served() -> None:
-    found = serving.deployments(wb, theme_id)
+    found = deployments.by_stage(serving.deployments(wb, theme_id))
+    running = model_servers.of(wb, [deployment.id for deployment in found])
     st.subheader(f"{_('In use')} {alert_rules.badge(wb, theme_id)}", anchor=False)
     if not found:
         st.caption(_("No model is deployed. Press Deploy beside a version to use it."))
     for deployment in found:
         with st.container(border=True, key=f"deployment-{deployment.id}"):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{deployments.title(deployment)}**", width="stretch")
+                stage = versions.badge(deployment.version.stage)
+                st.markdown(f"**{deployments.title(deployment)}** {stage}", width="stretch")
                 st.markdown(deployments.state(deployment))
                 if deployment.status == serving.UP:
                     frame.link(
@@ -88,8 +91,12 @@ def served() -> None:
                     with frame.refusals():
                         serving.stop(wb, me, deployment.id)
                         st.rerun()
-            deployments.trouble(deployment)
+            if production.stands_in(wb, deployment):
+                st.caption(_("It answers in production until the version that is there is ready."))
+            deployments.trouble(me, deployment)
             deployments.answering(deployment)
+            deployments.servers(running[deployment.id])
+            deployments.log(wb, me, deployment)
 
 
 def servers(deployment: serving.Deployment) -> None:

@@ -15,14 +15,12 @@ from core.gateway import images, tables
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.labels import Label
+from core.passport.names import stage as stage_name
 from core.serving import Deployment, Prediction
-from pages.widgets import deployments, frame, prediction_batches, steps
+from pages.widgets import answer_gallery, deployments, frame, prediction_batches, steps
 
 SHOWN = 60
-"""Answers drawn as pictures; the downloads have all of them."""
-COLUMNS = 4
-TOP = 5
-"""Labels named of an answer."""
+"""Answers of a page, and refused files that are named; the downloads have all of them."""
 
 theme: themes.Theme | None = None
 if "theme" in st.query_params:
@@ -44,7 +42,7 @@ def waiting(deployment_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{deployments.title(deployment)}**")
         st.markdown(deployments.state(deployment))
-    deployments.trouble(deployment)
+    deployments.trouble(me, deployment)
 
 
 def nothing_deployed() -> None:
@@ -73,15 +71,18 @@ def nothing_deployed() -> None:
 
 
 def choose(found: list[Deployment]) -> Deployment:
+    """The one that the address names, else of those that can answer the one in production before others."""
+    found = deployments.by_stage(found)
     wanted = frame.number_from_url("deployment")
-    index = next((i for i, deployment in enumerate(found) if deployment.id == wanted), 0)
+    ready = [each for each in found if each.status == serving.UP]
+    first = next((each for each in found if each.id == wanted), (ready or found)[0])
     if len(found) == 1:
-        return found[0]
+        return first
     return st.selectbox(
         _("Model"),
         found,
-        index,
-        format_func=deployments.title,
+        found.index(first),
+        format_func=lambda each: f"{deployments.title(each)} · {stage_name(each.version.stage)}",
         key="model",
         help=_("Which deployed model answers."),
     )
@@ -131,12 +132,6 @@ def ordered(answers: Sequence[Prediction]) -> list[Prediction]:
     return sorted(answers, key=ORDERS[order])
 
 
-def others(answer: Prediction) -> str:
-    """The next labels of the first TOP."""
-    first = sorted(answer.probabilities.items(), key=lambda each: -each[1])[1:TOP]
-    return " · ".join(f"{frame.escape(label)}: {p * 100:.1f} %" for label, p in first)
-
-
 def refused(bad: Sequence[Prediction]) -> None:
     with st.container(border=True, key="refused"):
         said = ngettext("**{n} file could not be used:**", "**{n} files could not be used:**", len(bad))
@@ -145,61 +140,28 @@ def refused(bad: Sequence[Prediction]) -> None:
             st.markdown(f"- {frame.escape(answer.error or '')}")
 
 
-def gallery(shown: Sequence[Prediction], pictures: dict[str, bytes], labels: Sequence[Label]) -> None:
-    """Answers as pictures; whoever may label says what is right where the model is wrong."""
-    for begin in range(0, len(shown), COLUMNS):
-        for column, answer in zip(st.columns(COLUMNS), shown[begin : begin + COLUMNS], strict=False):
-            with column.container(border=True, height="stretch", key=f"answer-{begin}-{id(answer)}"):
-                if answer.name in pictures:
-                    st.image(pictures[answer.name], width="stretch")
-                st.markdown(f"**{frame.escape(answer.label or '')}**")
-                st.progress(answer.confidence or 0.0, text=f"{(answer.confidence or 0) * 100:.1f} %")
-                st.caption(others(answer))
-                st.caption(frame.escape(frame.shorten(answer.name, 60)))
-                if labels and answer.name in pictures:
-                    st.selectbox(
-                        _("Right is"),
-                        labels,
-                        index=None,
-                        format_func=lambda label: label.name,
-                        placeholder="–",
-                        key=_right_key(answer),
-                        help=_("Choose only where the model is wrong, or to confirm that it is right."),
-                    )
-
-
-def _right_key(answer: Prediction) -> str:
-    return f"right-{st.session_state['asked'][0]}-{answer.name}"
-
-
-def corrections(theme_id: int, shown: Sequence[Prediction], pictures: dict[str, bytes]) -> None:
-    """Sends the images whose label somebody chose back to the theme."""
-    chosen = [(answer, st.session_state.get(_right_key(answer))) for answer in shown]
-    items = [
-        (answer.name, pictures[answer.name], label.id)
-        for answer, label in chosen
-        if label and answer.name in pictures
+def cards(
+    page: Sequence[Prediction], answers: Sequence[Prediction], pictures: dict[str, bytes]
+) -> list[answer_gallery.Shown]:
+    """Of several files with one name only the first has its picture, and can be corrected: by the name it is found."""
+    first = {each.name: each for each in reversed(answers)}
+    return [
+        answer_gallery.Shown(
+            each.name,
+            each.name,
+            each.label or "",
+            each.confidence or 0.0,
+            each.probabilities,
+            pictures.get(each.name) if first[each.name] is each else None,
+        )
+        for each in page
     ]
-    if st.button(
-        ngettext("Add {n} image to the theme", "Add {n} images to the theme", len(items)).format(
-            n=len(items)
-        ),
-        type="primary",
-        key="add-corrections",
-        disabled=not items,
-        help=_("With the label that you chose below; the next training learns from them."),
-    ):
-        with frame.refusals():
-            done = corrected.add(wb, me, theme_id, items)
-            known = len(items) - done.upload.added - done.upload.refused_total
-            said = _("{added} images added, {labelled} labelled.").format(
-                added=done.upload.added, labelled=done.labelled
-            )
-            if known > 0:
-                said += " " + _("Already there: {n}.").format(n=known)
-            st.success(said)
-            for refusal in done.upload.refused:
-                st.warning(frame.escape(refusal.reason))
+
+
+def correct(theme_id: int, files: list[tuple[str, bytes]], right: dict[str, Label]) -> corrected.Corrected:
+    """Send the images whose label somebody chose back to the theme."""
+    data = images.of_names(wb.settings, files, right.keys())
+    return corrected.add(wb, me, theme_id, [(name, data[name], label.id) for name, label in right.items()])
 
 
 def downloads(answers: Sequence[Prediction], labels: Sequence[str]) -> None:
@@ -254,19 +216,15 @@ def ask(deployment: Deployment) -> None:
             _("**{n} answers** from {model}").format(n=len(good), model=deployments.title(deployment)),
             width="stretch",
         )
-        shown = ordered(good)[:SHOWN]
+        whole = ordered(good)
         downloads(answers, deployment.version.labels)
-    pictures = pictures_of(shown, files)
-    labels: Sequence[Label] = ()
-    if me.may(auth.LABELER):
-        labels = themes.get(wb, deployment.version.theme_id).labels
-        above = st.container()
-    gallery(shown, pictures, labels)
-    if labels:
-        with above:
-            corrections(deployment.version.theme_id, shown, pictures)
-    if len(good) > SHOWN:
-        st.caption(_("{n} more are in the download.").format(n=len(good) - SHOWN))
+    theme_id = deployment.version.theme_id
+    labels = themes.get(wb, theme_id).labels if me.may(auth.LABELER) else ()
+    shown = answer_gallery.Answers(f"now-{hash(st.session_state['asked'][0])}", labels)
+    shown.send(partial(correct, theme_id, files))
+    first = answer_gallery.place(f"{shown.scope}-{st.session_state['order']}", len(whole), SHOWN)
+    page = whole[first : first + SHOWN]
+    shown.gallery(cards(page, good, pictures_of(page, files)))
 
 
 VIEWS = {"now": _("A few images, at once"), "many": _("Many images, in the background")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from core.evaluations.advice import Advice
@@ -102,8 +103,12 @@ def advice(found: Advice) -> str:
     return text.format(**{name: share(value) if name in shares else value for name, value in fields.items()})
 
 
-def verdict(found: Comparison) -> str:
-    """One sentence: which run is best, and whether that is more than chance."""
+def run(run_id: int) -> str:
+    return _("Run {n}").format(n=run_id)
+
+
+def verdict(found: Comparison, name: Callable[[int], str] = run) -> str:
+    """One sentence: which is best, and whether that is more than chance; `name` says how a run is called."""
     if found.judged is None:
         return {
             "no-answers": _(
@@ -113,29 +118,32 @@ def verdict(found: Comparison) -> str:
                 "They cannot be judged against each other: no image was in the test of all of them."
             ),
         }[found.why]
-    return _judged(found.judged)
+    return _judged(found.judged, name)
 
 
-def _judged(judged: Judged) -> str:
-    where = ngettext("the {n} test image", "the {n} test images", judged.n).format(n=f"{judged.n:,}")
+def _judged(judged: Judged, name: Callable[[int], str]) -> str:
     closest = judged.pairs[0]
+    fields = {
+        "best": name(judged.best),
+        "other": name(closest.other),
+        "where": ngettext("the {n} test image", "the {n} test images", judged.n).format(n=f"{judged.n:,}"),
+        "points": _points(closest),
+    }
     if closest.certain:
         text = _(
-            "Run {best} is the best on {where} that all runs answered: {points} points better than run {other} "
+            "{best} is the best on {where} that all of them answered: {points} points better than {other} "
             "({low} to {high}), more than chance would make it."
         )
         low, high = (f"{value * 100:.1f}" for value in (closest.paired.low, closest.paired.high))
-        return text.format(
-            best=judged.best, where=where, points=_points(closest), other=closest.other, low=low, high=high
-        )
+        return text.format(**fields, low=low, high=high)
     if closest.paired.difference == 0:
-        text = _("Run {best} and run {other} are equally good on {where} that all runs answered.")
-        return text.format(best=judged.best, other=closest.other, where=where)
+        text = _("{best} and {other} are equally good on {where} that all of them answered.")
+        return text.format(**fields)
     text = _(
-        "Run {best} is ahead of run {other} by {points} points on {where} that all runs answered, but that is "
+        "{best} is ahead of {other} by {points} points on {where} that all of them answered, but that is "
         "within noise: chance alone may have made it."
     )
-    return text.format(best=judged.best, other=closest.other, points=_points(closest), where=where)
+    return text.format(**fields)
 
 
 def repeated(found: Verdict) -> str:

@@ -28,6 +28,7 @@ class Model:
         self.config: dict[str, Any] = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
         self.labels: list[str] = self.config["labels"]
         self._imaging = self._code("imaging")
+        self.unreadable: type[Exception] = self._imaging.Unreadable
         self._steps = self._imaging.steps_beside(self.config, self.folder)
         if onnx is None:
             onnx = importlib.util.find_spec("torch") is None
@@ -36,7 +37,7 @@ class Model:
     def __call__(self, image: str | Path | bytes) -> dict[str, Any]:
         """`label`, `confidence` and `probabilities` by label, for the path or the bytes of an image file.
 
-        Raises OSError for a file that is not there, and `imaging.Unreadable` for one that is no image.
+        Raises OSError for a file that is not there, and `unreadable` for one that is no image.
         """
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         size, done = self.config["image_size"], self.config["preprocessing"]
@@ -66,7 +67,7 @@ class Model:
 
         def probabilities(pixels: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
-                images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
+                images = torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255.0
                 logits = self._imaging.answers(network, self._imaging.normalize(images, done), done)
                 found: np.ndarray = logits.double().softmax(dim=1).numpy()
             return found
@@ -82,7 +83,21 @@ class Model:
         return lambda pixels: session.run(None, {"pixels": pixels})[0]
 
 
-if __name__ == "__main__":
+def main(names: list[str]) -> int:
+    """Print what the model beside this file says of each; 2 where one of them could not be read."""
     model = Model(Path(__file__).parent)
-    for name in sys.argv[1:]:
-        print(json.dumps({"file": name, **model(name)}, ensure_ascii=False))
+    status = 0
+    for name in names:
+        try:
+            print(json.dumps({"file": name, **model(name)}, ensure_ascii=False))
+        except OSError as error:
+            print(f"“{name}” cannot be read ({error.strerror}); check its name.", file=sys.stderr)
+            status = 2
+        except model.unreadable as error:
+            print(f"“{name}”: {error}", file=sys.stderr)
+            status = 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,36 +1,34 @@
-"""What came out of a batch: counts by label, the least sure answers as pictures, files without an answer."""
+"""What came out of a batch: counts by label, the answers as pictures to correct, files without an answer."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from core import auth, corrections, prediction_answers, themes
 from core.i18n import gettext as _
 from core.i18n import ngettext
+from core.labels import Label
 from core.prediction_batches import Batch
-from pages.widgets import charts, frame
+from core.workbench import Workbench
+from pages.widgets import answer_gallery, charts, frame
 
 MOST_LABELS = 40
 """Bars of the chart; of more labels the most frequent."""
-SIDE = 96
-"""Pixels of a picture."""
+PAGE = 24
+"""Answers drawn as pictures at once."""
 
 
-def draw(batch: Batch, result: dict[str, Any]) -> None:
+def draw(wb: Workbench, me: auth.User, batch: Batch, result: dict[str, Any]) -> None:
     if result["n"]:
         st.markdown(
             f"**{_('Answers by label')}**",
             help=_("How many images got each label, and how sure the model was of them on average."),
         )
         st.plotly_chart(_bars(result["by_label"]), key=f"labels-{batch.id}", config=charts.CONFIG)
-        st.markdown(
-            f"**{_('The least sure answers')}**",
-            help=_("Look at these first: where a model is unsure it is wrong most often."),
-        )
-        _gallery(batch, result["unsure"])
+        _pictures(wb, me, batch, result["n"])
     if result["errors"]:
         said = ngettext(
             "**{n} file has no answer:**", "**{n} files have no answer:**", result["errors"]
@@ -87,29 +85,38 @@ def _bar(each: dict[str, Any]) -> str:
     return f"{each['n']:,}{sure}"
 
 
-_FIGURE = (
-    '<figure style="margin:0;width:{side}px"><img src="/api/prediction-batches/{batch}/pictures/{row}" alt="{name}" '
-    'title="{name}" loading="lazy" style="width:{side}px;height:{side}px;object-fit:contain;border-radius:4px">'
-    '<figcaption style="font-size:.8rem;line-height:1.3;overflow-wrap:anywhere">{caption}</figcaption></figure>'
-)
-
-
-def _gallery(batch: Batch, unsure: list[dict[str, Any]]) -> None:
-    figures = (
-        _FIGURE.format(
-            side=SIDE,
-            batch=batch.id,
-            row=each["row"],
-            name=escape(each["file"]),
-            caption=escape(_caption(each)),
-        )
-        for each in unsure
+def _pictures(wb: Workbench, me: auth.User, batch: Batch, n: int) -> None:
+    orders = {
+        "unsure": _("least sure first"),
+        "sure": _("surest first"),
+        "name": _("by name"),
+    }
+    order = st.selectbox(
+        _("Order"),
+        orders,
+        format_func=orders.__getitem__,
+        key=f"batch-order-{batch.id}",
+        help=_("Where a model is unsure it is wrong most often: look at these answers first."),
     )
-    st.html(f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(figures)}</div>')
+    labels = themes.get(wb, batch.version.theme_id).labels if me.may(auth.LABELER) else ()
+    shown = answer_gallery.Answers(f"batch-{batch.id}", labels)
+
+    def correct(right: dict[str, Label]) -> corrections.Corrected:
+        return corrections.of_batch(wb, me, batch.id, {int(row): label.id for row, label in right.items()})
+
+    shown.send(correct)
+    first = answer_gallery.place(f"{shown.scope}-{order}", n, PAGE)
+    with frame.refusals():
+        found = prediction_answers.page(wb, batch.id, order, first, PAGE)
+        shown.gallery([_shown(batch, each) for each in found])
 
 
-def _caption(each: dict[str, Any]) -> str:
-    said = f"{frame.shorten(each['label'], 18)} · {each['confidence'] * 100:.0f} %"
-    if each["next"] is None:
-        return said
-    return said + " · " + _("or {label}").format(label=frame.shorten(each["next"], 18))
+def _shown(batch: Batch, answer: prediction_answers.Answer) -> answer_gallery.Shown:
+    return answer_gallery.Shown(
+        str(answer.row),
+        answer.file,
+        answer.label,
+        answer.confidence,
+        answer.probabilities,
+        f"/api/prediction-batches/{batch.id}/pictures/{answer.row}",
+    )

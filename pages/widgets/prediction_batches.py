@@ -18,6 +18,7 @@ from core.events import Status, Wish
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.image_filter import Filter
+from core.passport.names import stage as stage_name
 from core.prediction_batches import OPEN, Batch
 from core.registry import Version
 from core.workbench import Workbench
@@ -47,7 +48,8 @@ def draw(wb: Workbench, me: auth.User, theme: themes.Theme | None) -> None:
 
 def _new(wb: Workbench, me: auth.User, theme: themes.Theme | None) -> None:
     st.subheader(_("New batch"), anchor=False)
-    found = registry.versions(wb, theme.id if theme else None, limit=MOST_VERSIONS)
+    newest = registry.versions(wb, theme.id if theme else None, limit=MOST_VERSIONS)
+    found = sorted(newest, key=lambda each: versions.RANKS[each.stage])
     if not found:
         st.info(_("There is no model yet. Train one first; then you can use it here."))
         if theme:
@@ -59,7 +61,7 @@ def _new(wb: Workbench, me: auth.User, theme: themes.Theme | None) -> None:
         _("Model version"),
         found,
         next((place for place, each in enumerate(found) if each.id == wanted), 0),
-        format_func=lambda each: f"{versions.title(each)} · {each.semver}",
+        format_func=lambda each: f"{versions.title(each)} · {each.semver} · {stage_name(each.stage)}",
         key="batch-version",
         help=_("It need not be deployed."),
     )
@@ -238,7 +240,7 @@ def _card(wb: Workbench, me: auth.User, batch: Batch) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             _actions(wb, me, batch, chosen, may)
         if chosen and batch.done and batch.result is not None:
-            batch_answers.draw(batch, batch.result)
+            batch_answers.draw(wb, me, batch, batch.result)
 
 
 def _progress(wb: Workbench, batch: Batch) -> None:

@@ -16,6 +16,8 @@ from pages.widgets import frame
 from pages.widgets.runs import percent, when
 
 COLORS = {STAGING: "blue", PRODUCTION: "violet", ARCHIVED: "gray"}
+RANKS = {PRODUCTION: 0, STAGING: 1, ARCHIVED: 2}
+"""In which order versions are offered to be used."""
 TAGS_SHOWN = 6
 BENCHMARKS_SHOWN = 4
 DESCRIPTION_SHOWN = 200

@@ -20,7 +20,7 @@ ROUND = 3
 
 
 def name(version: Version) -> str:
-    return f"{version.semver} · " + _("Run {n}").format(n=version.run_id)
+    return _("Version {n}").format(n=version.version) + f" ({version.semver})"
 
 
 def facts(found: Versions) -> None:
@@ -30,7 +30,7 @@ def facts(found: Versions) -> None:
         latency = found.latency.get(version.id)
         rows.append(
             {
-                _("Version"): str(version.semver),
+                _("Version"): name(version),
                 _("Stage"): stage_name(version.stage),
                 _("Run"): f"/run?run={version.run_id}",
                 _("Architecture"): version.architecture,
@@ -84,6 +84,7 @@ def benchmarks(found: Versions) -> None:
         hide_index=True,
         width="stretch",
         key="benchmarks",
+        placeholder="–",
         column_config={
             name(version): st.column_config.NumberColumn(format="%.3f") for version in found.versions
         },
@@ -148,6 +149,7 @@ def kinds(found: Versions) -> None:
         hide_index=True,
         width="stretch",
         key="by-kind",
+        placeholder="–",
         column_config={
             name(version): st.column_config.NumberColumn(format="percent") for version in found.versions
         },

@@ -64,5 +64,5 @@ def test_marked_versions_are_compared_and_the_ledger_is_asked(page: Page) -> Non
         page.locator(f"[class*=st-key-mark-{version_id}-] label").click()
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("Compare versions")).to_be_visible()
-    expect(page.get_by_text("test images that all runs answered").first).to_be_visible()
+    expect(page.get_by_text("test images that all of them answered").first).to_be_visible()
     expect(page.get_by_role("tab", name="Benchmarks")).to_be_visible()

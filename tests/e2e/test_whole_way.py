@@ -300,7 +300,7 @@ def test_many_images_are_predicted_in_the_background(page: Page, product: Produc
     page.get_by_role("textbox", name="Name").press("Tab")
     settled(page)
     button(page, "predict-theme").click()
-    expect(page.get_by_text("The least sure answers")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Answers by label")).to_be_visible(timeout=120_000)
     [batch] = rest(page, "/prediction-batches")["items"]
     sent = page.request.get(f"/api/prediction-batches/{batch['id']}/answers?format=jsonl").text()
     answers = [json.loads(line) for line in sent.splitlines()]

@@ -15,8 +15,11 @@ import psutil
 import pytest
 import redis
 
+from core import processes
+from core.processes import Child, free_port
 from core.serving_protocol import IMAGES_PATH, SEEN_KEY, WANTED_KEY, framed
 from core.settings import ROOT, Settings
+from jobs.serve import FAILING_RESTARTS, Deployment, Server
 from tests.steps import model_servers, wait_for
 
 UP_SECONDS = 240
@@ -48,6 +51,31 @@ def answers(url: str, body: dict[str, Any]) -> bool:
         return httpx.post(f"{url}/invocations", json=body, timeout=30).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_one_that_does_not_start_says_why_and_how_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LONGEST_WAIT_SECONDS", 0.01)
+    dying = "import time; print('starts', flush=True); time.sleep(0.2); raise SystemExit('no such model')"
+    command = [sys.executable, "-c", dying]
+    child = Child("1", command, os.environ, tmp_path, tmp_path / "1.log")
+    child.start()
+    deployment = Deployment("models:/nothing/1", [Server(child, free_port(), tmp_path)])
+    spare = Child("spare", command, os.environ, tmp_path, tmp_path / "spare.log")
+
+    def failed() -> dict[str, Any] | None:
+        deployment.servers[0].look(http, spare)
+        state = deployment.state("127.0.0.1")
+        return state if state["status"] == "failed" else None
+
+    with httpx.Client(timeout=1) as http:
+        state = wait_for(failed, 60)
+        wait_for(lambda: child.tail().endswith("starts"), 30)  # the next try does not hide the reason
+    assert deployment.state("127.0.0.1")["detail"].endswith("no such model")
+    [server] = state["servers"]
+    assert server["restarts"] == FAILING_RESTARTS and server["ended_at"] and server["up_since"] is None
+    child.stop()
 
 
 @pytest.mark.slow
@@ -90,7 +118,10 @@ def test_a_server_is_started_restarted_and_stopped(settings: Settings, tmp_path:
         [server] = model_servers(supervisor.pid)
         server.kill()
         wait_for(lambda: answers(url, body), 60)  # the spare one, at the same address
-        assert model_servers(supervisor.pid) != [server] and seen("1", "up")
+        assert model_servers(supervisor.pid) != [server]
+        told = wait_for(lambda: (seen("1", "up") or {})["servers"][0]["up_since"] and seen("1", "up"), 60)
+        assert told["servers"][0]["restarts"] == 1
+        assert told["servers"][0]["up_since"] > told["servers"][0]["ended_at"]
         wait_for(lambda: len(family()) == 2, UP_SECONDS)  # another waits
         broker.hset(WANTED_KEY, "2", json.dumps({"uri": str(tmp_path / "nothing")}))
         detail = wait_for(lambda: seen("2", "failed"), 2 * UP_SECONDS)["detail"]

@@ -101,6 +101,17 @@ def test_a_download_predicts_alone_what_the_model_in_mlflow_predicts(
         got = np.array([[each["probabilities"][label] for label in spec.labels] for each in said])
         assert np.abs(got - wanted).max() < 1e-4
 
+    (folder / "note.png").write_text("not an image")
+    by_hand = subprocess.run(
+        [sys.executable, "predict.py", "nofile.jpg", "note.png", names[0]],
+        cwd=folder, timeout=250, capture_output=True, text=True,
+    )  # fmt: skip
+    assert by_hand.returncode == 2 and json.loads(by_hand.stdout)["label"] == labels[0]
+    assert by_hand.stderr.splitlines() == [
+        "“nofile.jpg” cannot be read (No such file or directory); check its name.",
+        "“note.png”: This is not an image that can be read; it may be damaged.",
+    ], "and no warning of a library's"
+
 
 def test_what_cannot_be_downloaded_is_refused_in_a_sentence(
     wb_duckdb: Workbench, trainer: auth.User, viewer: auth.User
