@@ -68,7 +68,8 @@ def serve(uri: str, host: str, port: int, folder: str, files: dict[str, str] | N
         )
     model = scoring_server.load_model_with_mlflow_config(path)
     app = BesideMlflow(scoring_server.init(model), model)
-    uvicorn.run(app, host=host, port=port, timeout_keep_alive=KEEP_SECONDS)
+    # A line for each look whether it lives, each second, would hide all that people look for in the log.
+    uvicorn.run(app, host=host, port=port, timeout_keep_alive=KEEP_SECONDS, access_log=False)
 
 
 def exchanged(folder: Path, files: dict[str, str]) -> list[str]:

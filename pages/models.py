@@ -179,7 +179,7 @@ def roll_back(version: Version) -> None:
     if back.removed is not None:
         st.warning(
             _(
-                "**{before}** was taken out of production by a rollback on {when} because: {reason} "
+                "**{before}** was taken out of production by a rollback on {when}, because: “{reason}”. "
                 "No other version is left to go back to."
             ).format(
                 before=title(back.version),

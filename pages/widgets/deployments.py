@@ -62,7 +62,10 @@ def servers(found: Sequence[Server]) -> None:
     """Since when each is up, and how often it had to be started again."""
     said = [_server(each) for each in found]
     if len(found) > 1:
-        said = [_("Server {n}: {state}").format(n=n, state=text) for n, text in enumerate(said, 1)]
+        said = [
+            _("Server {n}: {state}").format(n=n, state=text or _("not up yet"))
+            for n, text in enumerate(said, 1)
+        ]
     if any(said):
         st.caption("  \n".join(said))
 
@@ -74,7 +77,7 @@ def _server(server: Server) -> str:
         parts.append(text.format(n=f"{server.restarts:,}"))
     if server.ended_at:
         parts.append(_("last ended {when}").format(when=minute(server.ended_at)))
-    return " · ".join(parts) or _("not up yet")
+    return " · ".join(parts)
 
 
 def log(wb: Workbench, me: auth.User, deployment: Deployment) -> None:
