@@ -24,7 +24,7 @@ def sentences(evidence: Mapping[str, Any], actor: str, numbers: Mapping[int, int
     """
     said = []
     if "rolled_back" in evidence:
-        text = _("Brought back by a rollback from version {n}, which no gate stops.")
+        text = _("Brought back by a rollback from version {n}; no gate stands before a rollback.")
         said.append(text.format(n=numbers[evidence["rolled_back"]]))
     if "replaced_by" in evidence:
         said.append(_("Version {n} took its place.").format(n=numbers[evidence["replaced_by"]]))

@@ -214,6 +214,7 @@ def verify(wb: Workbench) -> list[Problem]:
     whoever takes that away.
     """
     problems: list[Problem] = []
+    head = _head(wb)  # before the ledger: one that was written meanwhile would not be in it
     previous = FIRST
     stage: dict[int, str] = {}
     with wb.db.read() as connection, connection.begin():
@@ -234,7 +235,7 @@ def verify(wb: Workbench) -> list[Problem]:
         for version_id, now in connection.execute(sa.select(model_registry.c.id, model_registry.c.stage)):
             if now != stage.get(version_id, STAGING):
                 problems.append(Problem("stage", None, version_id))
-        if doubt := head_problem(wb, connection):
+        if doubt := head_problem(head, connection):
             problems.append(doubt)
     return problems
 
@@ -256,7 +257,7 @@ def keep_head(wb: Workbench) -> None:
     known = _head(wb)
     with wb.db.read() as connection:
         newest = _newest(connection)
-        doubt = head_problem(wb, connection)
+        doubt = head_problem(known, connection)
     now = Head(newest.id, newest.hash) if newest else Head(0, FIRST)
     if doubt is None and (known is None or now.entry_id > known.entry_id):
         write_head(wb, now)
@@ -266,12 +267,11 @@ def write_head(wb: Workbench, head: Head) -> None:
     wb.files.write(HEAD, _canonical(asdict(head)).encode())
 
 
-def head_problem(wb: Workbench, connection: sa.Connection) -> Problem | None:
+def head_problem(head: Head | None, connection: sa.Connection) -> Problem | None:
     """What speaks against the ledger's being the one whose head was kept.
 
     An empty ledger needs none: the first head is written before anything is decided.
     """
-    head = _head(wb)
     if head is None:
         return Problem("head", None, None) if _newest(connection) else None
     found = sa.select(table.c.hash).where(table.c.id == head.entry_id)
@@ -285,10 +285,10 @@ def accept(wb: Workbench, connection: sa.Connection, actor: auth.User, reason: s
 
     The entry is about the version of the last one, whose stage it leaves. Raises Conflict where nothing is in doubt.
     """
-    at, newest = lock(connection), _newest(connection)
-    if newest is None or head_problem(wb, connection) is None:
-        raise Conflict("The ledger and its head in the file store agree, so there is nothing to accept.")
     known = _head(wb)
+    at, newest = lock(connection), _newest(connection)
+    if newest is None or head_problem(known, connection) is None:
+        raise Conflict("The ledger and its head in the file store agree, so there is nothing to accept.")
     kept = {
         "accepted_head": asdict(Head(newest.id, newest.hash)),
         "known_head": asdict(known) if known else None,
@@ -306,7 +306,8 @@ def _head(wb: Workbench) -> Head | None:
 
 
 def _newest(connection: sa.Connection) -> Any:
-    return connection.execute(sa.select(table).order_by(table.c.id.desc()).limit(1)).one_or_none()
+    columns = (table.c.id, table.c.hash, table.c.model_id, table.c.version_id, table.c.to_stage)
+    return connection.execute(sa.select(*columns).order_by(table.c.id.desc()).limit(1)).one_or_none()
 
 
 def aliases(wb: Workbench, names: Collection[str] | None = None) -> dict[str, dict[str, int]]:

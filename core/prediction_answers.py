@@ -53,7 +53,7 @@ def page(wb: Workbench, batch_id: int, order: str, first: int, limit: int) -> li
     Raises NotFound, Conflict before there are answers.
     """
     batch = prediction_batches.get(wb, batch_id)
-    file = pq.ParquetFile(wb.files.local_path(_answers(batch)))
+    file = _opened(wb, batch, _answers(batch))
     every = file.read(columns=["file", "label", "confidence"])
     every = every.append_column("row", pa.array(range(len(every)), pa.int64()))
     every = every.filter(every["label"].is_valid()).sort_by([*ORDERS[order], ("row", "ascending")])
@@ -116,13 +116,23 @@ def picture(wb: Workbench, batch_id: int, row: int) -> bytes:
 
 
 def _manifest(wb: Workbench, batch: Batch) -> pq.ParquetFile:
-    """A row a file, as in the answers. Raises Conflict before the batch was started."""
+    """A row a file, as in the answers. Raises Conflict before the batch was started, NotFound."""
     query = sa.select(finetuning_jobs.c.spec).where(finetuning_jobs.c.id == batch.run_id)
     with wb.db.read() as connection:
         spec = connection.execute(query).scalar()
     if spec is None:
         raise _nothing(batch)
-    return pq.ParquetFile(wb.files.local_path(spec["manifest"]))
+    return _opened(wb, batch, spec["manifest"])
+
+
+def _opened(wb: Workbench, batch: Batch, key: str) -> pq.ParquetFile:
+    """Raises NotFound."""
+    try:
+        return pq.ParquetFile(wb.files.local_path(key))
+    except (OSError, pa.ArrowException) as error:
+        raise NotFound(
+            "The files of the batch “{name}” are not there any more; make another one.", name=batch.name
+        ) from error
 
 
 def _column(file: pq.ParquetFile, name: str, rows: Collection[int]) -> dict[int, Any]:

@@ -30,6 +30,8 @@ TIMEOUT = httpx.Timeout(60.0, connect=2.0)
 _PROXIED = "mlflow-artifacts:/"
 OWN = "artifacts/"
 """Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
+ADDED_BY_MLFLOW = "registered_model_meta"
+"""Written by MLflow beside a copy of a registered version, which may be where it is kept; nothing of it is loaded."""
 MODEL = "MLmodel"
 """MLflow's own file that says what is loaded."""
 
@@ -62,7 +64,8 @@ _TEXTS = {
     ),
     (FILES, UNKNOWN): N_("Its files were not hashed when it was registered, so nothing can be said of them."),
     ("away", UNKNOWN): N_(
-        "The files of the model could not be looked at, because MLflow at {url} does not answer. Look again once it does."
+        "The files of the model could not be looked at, because MLflow at {url} does not answer or cannot read them. "
+        "Look again once it does."
     ),
 }
 
@@ -106,7 +109,8 @@ def require_files(wb: Workbench, version: Version) -> None:
     if line.state == BROKEN:
         raise Exchanged(line)
     if "url" in line.fields:
-        raise Unavailable("MLflow at {url} does not answer.", **line.fields)
+        sentence = _TEXTS["away", UNKNOWN]
+        raise Unavailable(sentence, **line.fields)
 
 
 def verify(wb: Workbench, version_id: int) -> list[Line]:
@@ -149,7 +153,7 @@ def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
     try:
         wrong = {name for name, sha256 in version.files.items() if _sha256(wb, version, name) != sha256}
         wrong |= _added(wb, version, version.files)
-    except httpx.HTTPError:
+    except (httpx.HTTPError, OSError):
         return Line(FILES, UNKNOWN, {"url": wb.settings.mlflow_url})
     if wrong:
         return Line(FILES, BROKEN, {"names": ", ".join(sorted(wrong))})
@@ -162,10 +166,11 @@ def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
     Of older versions only our own files were hashed; then what lies around them is not looked at.
     """
     try:
-        there = _names(wb, place(wb, version))
+        there = list(_names(wb, place(wb, version)))
     except FileNotFoundError:
         return set()
-    return {name for name in there if name not in files and (MODEL in files or name.startswith(OWN))}
+    ours = (name for name in there if name not in files and not name.startswith(ADDED_BY_MLFLOW))
+    return {name for name in ours if MODEL in files or name.startswith(OWN)}
 
 
 def _names(wb: Workbench, folder: str) -> Iterator[str]:
@@ -179,7 +184,10 @@ def _names(wb: Workbench, folder: str) -> Iterator[str]:
     while waiting:
         below = waiting.pop()
         asked = {"path": f"{root}/{below}".rstrip("/")}
-        answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False).raise_for_status()
+        answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False)
+        if answer.status_code == 404:  # the files themselves say that they are missing
+            continue
+        answer.raise_for_status()
         for each in answer.json().get("files", []):
             if each.get("is_dir"):
                 waiting.append(f"{below}{each['path']}/")

@@ -314,7 +314,7 @@ def servers_up(deployment: Deployment) -> list[str]:
     version = deployment.version
     if deployment.status == FAILED:
         raise Unavailable(
-            "The server for version {n} of “{name}” cannot be started; look at its state under Models.",
+            "The server for version {n} of “{name}” cannot be started; a trainer can read why under Models.",
             n=version.version,
             name=version.model_name,
         )

@@ -72,6 +72,7 @@ class Server:
     """Its copy of the model."""
     up: bool = False
     was_up: bool = False
+    """The last process that has ended, or the one that runs, was up at a time."""
     back_at: float = -BACK_SECONDS
     """When the spare went on for it."""
     answered_at: float = 0.0
@@ -83,6 +84,8 @@ class Server:
     """When it last ended by itself."""
     last_words: str = ""
     """The end of its log then, before the next try writes into it."""
+    _lived: bool = False
+    """Whether the process that runs was up."""
     _begun: bool = True
     """Whether the process that has ended, or runs, is one whose end was not seen yet."""
 
@@ -95,6 +98,7 @@ class Server:
         if not self.child.running:
             if self._begun:
                 self.ended_at, self.last_words = datetime.now(UTC), self.child.tail()
+                self.was_up, self._lived = self._lived, False
             self.up, self.warming = False, None
             if self.was_up and spare.running:
                 log.warning("%s ended; the spare server goes on for it", self.child.name)
@@ -115,6 +119,7 @@ class Server:
                 self.child.end()
         except httpx.HTTPError:
             self.up, self.refused = self.up and not self.refused, True
+        self._lived = self._lived or self.up
         self.was_up = self.was_up or self.up
 
     def _warm(self) -> bool:
@@ -251,6 +256,14 @@ class Supervisor:
             self._tell(key, None)
         for key, what in wanted.items():
             deployment = self.deployments.setdefault(key, Deployment(what["uri"], what.get("files"), []))
+            if deployment.files != what.get(
+                "files"
+            ):  # published by an earlier release; checked at the next start
+                deployment.files = what.get("files")
+                for server in deployment.servers:
+                    server.child.told = self._told(
+                        deployment, server.child.log_file, server.port, server.folder
+                    )
             servers, replicas = deployment.servers, what.get("replicas", 1)
             while len(servers) < replicas:
                 servers.append(self._start(key, len(servers) + 1, deployment))
@@ -275,14 +288,18 @@ class Supervisor:
         name = server_name(key, replica)
         # The port tells it from one of the same name that still leaves, and takes its own folder along.
         folder = self._folder / f"{name}-{port}.model"
-        told = {"uri": of.uri, "files": of.files, "host": self.listen, "port": port, "folder": str(folder)}
-        child = self._child(name, json.dumps(told | {"log": str(self._folder / f"{name}.log")}) + "\n")
+        child = self._child(name, self._told(of, self._folder / f"{name}.log", port, folder))
         if self._spare.running:
             child.take(self._spare)
         else:
             child.start()
         log.info("deployment %s: serving %s on port %s", name, of.uri, port)
         return Server(child, port, folder)
+
+    def _told(self, of: Deployment, log_file: Path, port: int, folder: Path) -> str:
+        """What jobs.model_server waits for."""
+        told = {"uri": of.uri, "files": of.files, "host": self.listen, "port": port}
+        return json.dumps(told | {"folder": str(folder), "log": str(log_file)}) + "\n"
 
     def _child(self, name: str, told: str) -> Child:
         command = [sys.executable, "-P", str(MODEL_SERVER)]

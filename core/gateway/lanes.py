@@ -280,5 +280,5 @@ def too_slow(seconds: float) -> Unavailable:
 
 @cache
 def _pool() -> urllib3.PoolManager:
-    """One for the process; its connections to the model servers stay open."""
-    return urllib3.PoolManager(maxsize=64, retries=False)
+    """One for the process; its connections to the model servers stay open, also to many of them."""
+    return urllib3.PoolManager(num_pools=512, maxsize=64, retries=False)

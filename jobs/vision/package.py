@@ -31,6 +31,9 @@ NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safeten
 
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip where uv installs
 
+ADDED_BY_MLFLOW = "registered_model_meta"
+"""Written by MLflow beside a copy of a registered version."""
+
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
     outputs=Schema(
@@ -124,7 +127,9 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
             raise
     for found in client.search_model_versions(f"name = '{name}'"):
         if found.run_id == tracker.run_id:
-            return _model(package, name, int(found.version))
+            # That attempt logged files of its own; rebuilt ones need not be the same byte for byte.
+            uri = f"models:/{name}/{found.version}"
+            return _model(package, name, int(found.version), _logged(uri))
     for path in extra:
         client.log_artifact(tracker.run_id, str(path))
     with mlflow.start_run(run_id=tracker.run_id), warnings.catch_warnings():
@@ -143,20 +148,29 @@ def register(package: Package, spec: RunSpec, tracker: Tracker, extra: list[Path
         model_id=info.model_id,
         tags={**tags(spec), "veritrain.weights": package.weights_sha256},
     )
-    return _model(package, name, int(made.version))
-
-
-def _model(package: Package, name: str, number: int) -> dict[str, Any]:
-    """`files` is SHA-256 by the path in the version's folder in MLflow."""
-    uri = f"models:/{name}/{number}"
     own = {f"artifacts/{each}": sha256 for each, sha256 in package.files.items()}
+    return _model(package, name, int(made.version), own | _around(f"models:/{name}/{made.version}"))
+
+
+def _model(package: Package, name: str, number: int, files: dict[str, str]) -> dict[str, Any]:
+    """`files` is SHA-256 by the path in the version's folder in MLflow."""
     return {
         "name": name,
         "version": number,
-        "uri": uri,
-        "files": own | _around(uri),
+        "uri": f"models:/{name}/{number}",
+        "files": files,
         "size": sum((package.folder / each).stat().st_size for each in package.files),
     }
+
+
+def _logged(uri: str) -> dict[str, str]:
+    """SHA-256 of every file of a version as MLflow has it."""
+    with tempfile.TemporaryDirectory(prefix="veritrain-model-") as folder:
+        root = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        files = (path for path in root.rglob("*") if path.is_file())
+        return {
+            str(path.relative_to(root)): sha256_of(path) for path in files if path.name != ADDED_BY_MLFLOW
+        }
 
 
 def _around(uri: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ def test_one_that_does_not_start_says_why_and_how_often(
     command = [sys.executable, "-c", dying]
     child = Child("1", command, os.environ, tmp_path, tmp_path / "1.log")
     child.start()
-    deployment = Deployment("models:/nothing/1", [Server(child, free_port(), tmp_path)])
+    deployment = Deployment("models:/nothing/1", None, [Server(child, free_port(), tmp_path)])
     spare = Child("spare", command, os.environ, tmp_path, tmp_path / "spare.log")
 
     def failed() -> dict[str, Any] | None:

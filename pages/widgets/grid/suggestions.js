@@ -1,7 +1,7 @@
 // What the newest model suggests for the images shown: how often people confirmed it, and accepting many at once.
 const SUGGEST_MS = 4000;
 const ACCEPT_IMAGES = 10000;
-const NEEDS_MODEL = ["uncertain", "teach", "sweep", "suspicious"];
+const NEEDS_MODEL = ["uncertain", "teach", "sweep"];
 
 class Suggestions {
   constructor(grid) {
