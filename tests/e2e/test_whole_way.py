@@ -351,7 +351,7 @@ def test_a_version_whose_files_were_exchanged_is_found_out(page: Page, product: 
     before = file.read_bytes()
     file.write_bytes(before.replace(b'"max_pixels"', b'"max_pixel"'))
     check_files(page, version["id"])
-    expect(dialog.get_by_text("exchanged after the training: artifacts/config.json.")).to_be_visible()
+    expect(dialog.get_by_text("added after the training: artifacts/config.json.")).to_be_visible()
     file.write_bytes(before)
     page.keyboard.press("Escape")
 
