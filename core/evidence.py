@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from core.gate.lines import RED, Line
@@ -12,9 +12,9 @@ OTHERS = ("rolled_back", "replaced_by")
 """Under which names a version's evidence holds the id of another one."""
 
 
-def others(evidence: Mapping[str, Any]) -> set[int]:
-    """Ids of the other versions that it names."""
-    return {evidence[name] for name in OTHERS if name in evidence}
+def others(decisions: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Ids of the other versions that the evidence of these decisions names."""
+    return {evidence[name] for evidence in decisions for name in OTHERS if name in evidence}
 
 
 def sentences(evidence: Mapping[str, Any], actor: str, numbers: Mapping[int, int]) -> list[str]:

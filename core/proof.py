@@ -16,6 +16,7 @@ from core.files import FileStore, sha256
 from core.ledger import Entry
 from core.params.fields import N_
 from core.registry import Version
+from core.serving_protocol import ADDED_BY_MLFLOW
 from core.workbench import Workbench
 
 SOUND: Literal["sound"] = "sound"
@@ -30,8 +31,6 @@ TIMEOUT = httpx.Timeout(60.0, connect=2.0)
 _PROXIED = "mlflow-artifacts:/"
 OWN = "artifacts/"
 """Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
-ADDED_BY_MLFLOW = "registered_model_meta"
-"""Written by MLflow beside a copy of a registered version, which may be where it is kept; nothing of it is loaded."""
 MODEL = "MLmodel"
 """MLflow's own file that says what is loaded."""
 
@@ -169,7 +168,7 @@ def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
         there = list(_names(wb, place(wb, version)))
     except FileNotFoundError:
         return set()
-    ours = (name for name in there if name not in files and not name.startswith(ADDED_BY_MLFLOW))
+    ours = (name for name in there if name not in files and name != ADDED_BY_MLFLOW)
     return {name for name in ours if MODEL in files or name.startswith(OWN)}
 
 

@@ -15,6 +15,8 @@ ALIVE_KEY = "veritrain:serve:alive"
 """Set by jobs.serve in each of its rounds; health checks ask for it."""
 ALIVE_SECONDS = 15
 """Life of that key; a round may take seconds while servers are stopped."""
+ADDED_BY_MLFLOW = "registered_model_meta"
+"""File that MLflow writes beside a copy of a version, which may be where it is kept; nothing of it is loaded."""
 IMAGES_PATH = "/images"
 """Where a model server takes images as they are, see `framed`; it answers as MLflow's `/invocations` does."""
 

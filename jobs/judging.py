@@ -46,7 +46,7 @@ def judge(job: Job, spec: CheckSpec, manifest: pa.Table, views: pa.Table, rows: 
     return Judged(table, fresh if on is None else on.said, of_labels, of_sides), images.left_out
 
 
-_KEPT = ("guess_id", "score", "turn", "lies_right")
+_KEPT = ("guess_id", "turn", "lies_right")
 
 
 class _Images:
@@ -92,11 +92,11 @@ class _Images:
 
 def _kept(on: Later, found: Rows, own: dict[int, float]) -> None:
     columns = (on.before.rows[name].to_pylist() for name in ("image_id", "own", *_KEPT, "label_id"))
-    for image_id, probable, guess, score, turn, lies_right, label in zip(*columns, strict=True):
+    for image_id, probable, guess, turn, lies_right, label in zip(*columns, strict=True):
         if probable is not None:
             own[image_id] = probable
         if guess is not None:
-            found.setdefault(image_id, {}).update(guess_id=guess, score=score, label_id=label)
+            found.setdefault(image_id, {}).update(guess_id=guess, score=probable, label_id=label)
         if turn is not None:
             found.setdefault(image_id, {}).update(turn=turn, lies_right=lies_right)
 

@@ -33,7 +33,7 @@ NEEDED = (
 IMAGES_PATH = "/images"
 """As core.serving_protocol has it."""
 ADDED_BY_MLFLOW = "registered_model_meta"
-"""Written beside each copy of a registered version; nothing of it is loaded."""
+"""As core.serving_protocol has it."""
 KEEP_SECONDS = 75
 """How long a connection is kept for its next request; the gateway has few, and opening one takes time."""
 

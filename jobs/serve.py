@@ -255,15 +255,12 @@ class Supervisor:
             self._let_go(self.deployments.pop(key).servers)
             self._tell(key, None)
         for key, what in wanted.items():
-            deployment = self.deployments.setdefault(key, Deployment(what["uri"], what.get("files"), []))
-            if deployment.files != what.get(
-                "files"
-            ):  # published by an earlier release; checked at the next start
-                deployment.files = what.get("files")
-                for server in deployment.servers:
-                    server.child.told = self._told(
-                        deployment, server.child.log_file, server.port, server.folder
-                    )
+            files = what.get("files")
+            deployment = self.deployments.setdefault(key, Deployment(what["uri"], files, []))
+            if deployment.files != files:  # published by an earlier release; checked at the next start
+                deployment.files = files
+                for each in deployment.servers:
+                    each.child.told = self._told(deployment, each.child.log_file, each.port, each.folder)
             servers, replicas = deployment.servers, what.get("replicas", 1)
             while len(servers) < replicas:
                 servers.append(self._start(key, len(servers) + 1, deployment))

@@ -392,7 +392,7 @@ def decisions() -> None:
     entries = ledger.newest(wb, DECISIONS, theme_id)
     if not entries:
         return
-    others = {version_id for entry in entries for version_id in evidence.others(entry.evidence)}
+    others = evidence.others(entry.evidence for entry in entries)
     known = registry.by_id(wb, {entry.version_id for entry in entries} | others, deleted=True)
     numbers = {version_id: version.version for version_id, version in known.items()}
     with st.expander(_("Decisions"), key="decisions"):

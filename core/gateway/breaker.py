@@ -44,10 +44,7 @@ class Breaker:
             if now < self._closed_to:
                 if self._gone:
                     raise gone()
-                raise Unavailable(
-                    "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
-                    seconds=math.ceil(self._closed_to - now),
-                )
+                raise silent(math.ceil(self._closed_to - now))
             self._closed_to = now + self._seconds
 
     def passed(self) -> None:
@@ -60,6 +57,14 @@ class Breaker:
             self._failed += 1
             self._gone = gone
             self._closed_to = self._clock() + self._seconds
+
+
+def silent(seconds: int) -> Unavailable:
+    """Of servers that did not answer."""
+    return Unavailable(
+        "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
+        seconds=seconds,
+    )
 
 
 def gone() -> Unavailable:

@@ -21,7 +21,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from core.errors import Unavailable, VeritrainError
-from core.gateway.breaker import Breaker, gone
+from core.gateway.breaker import Breaker, gone, silent
 from core.serving_protocol import IMAGES_PATH, framed
 from core.settings import MIB
 
@@ -253,10 +253,7 @@ class Lane:
                     raise gone() from error
                 if broken > 1:
                     self.breaker.failed()
-                    raise Unavailable(
-                        "The model server does not answer; it is restarted by itself. Try again in {seconds} s.",
-                        seconds=1,
-                    ) from error
+                    raise silent(1) from error
             finally:
                 with self._change:
                     self._busy[url] -= 1

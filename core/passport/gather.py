@@ -276,8 +276,7 @@ def _thumbnail(wb: Workbench, sha256: str) -> bytes | None:
 
 def _decisions(wb: Workbench, version_id: int) -> tuple[Decision, ...]:
     entries = ledger.entries(wb, version_id=version_id)
-    named = {version_id for entry in entries for version_id in evidence.others(entry.evidence)}
-    known = registry.by_id(wb, named, deleted=True)
+    known = registry.by_id(wb, evidence.others(entry.evidence for entry in entries), deleted=True)
     return tuple(
         Decision(
             id=each.id,
@@ -287,7 +286,7 @@ def _decisions(wb: Workbench, version_id: int) -> tuple[Decision, ...]:
             to_stage=each.to_stage,
             reason=each.reason,
             evidence=each.evidence,
-            others={other: known[other].version for other in sorted(evidence.others(each.evidence))},
+            others={other: known[other].version for other in sorted(evidence.others([each.evidence]))},
             evidence_hash=each.evidence_hash,
             previous_hash=each.previous_hash,
             hash=each.hash,

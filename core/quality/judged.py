@@ -32,7 +32,6 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("learnt", pa.bool_()),
     pa.field("own", pa.float64()),
     pa.field("guess_id", pa.int64()),
-    pa.field("score", pa.float64()),
     pa.field("turn", pa.int32()),
     pa.field("lies_right", pa.float64()),
     pa.field("nearest", pa.binary()),
@@ -40,7 +39,7 @@ _FIELDS: list[pa.Field[Any]] = [
 JUDGED = pa.schema(_FIELDS)
 """A row a picture, by image id; `digest` of its vector, view and texture; the rest as in check_files.RESULT.
 
-`own`: how probable its label is to models that did not see it; NULL where nothing can be said about that.
+`own`: how probable its label is to models that did not see it, a doubt's score; NULL where nothing can be said of that.
 `nearest`: see core.quality.maps.far, float32; NULL where nothing was measured.
 """
 SAID, LABELS, SIDES = b"said", b"labels", b"sides"

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 
 from core.files import sha256_of
 from core.params import Auguments, Params, network_side, to_yaml
+from core.serving_protocol import ADDED_BY_MLFLOW
 from core.spec import RunSpec
 from jobs.vision import architectures, imaging, onnx_file, pyfunc_model, steps
 from jobs.vision.tracking import Tracker, tags
@@ -30,9 +31,6 @@ NEEDS = ("mlflow", "torch", "torchvision", "pillow", "numpy", "pandas", "safeten
 """What the model's code imports; named here because MLflow's own search would import the model for it."""
 
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip where uv installs
-
-ADDED_BY_MLFLOW = "registered_model_meta"
-"""Written by MLflow beside a copy of a registered version."""
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "image")]),
