@@ -28,6 +28,8 @@ STEADY_SECONDS = 60.0
 """A process that ran this long starts again with the shortest wait."""
 MARK = "VERITRAIN_STARTED_BY"
 """Environment variable that tells whose child a process is, down to its grandchildren."""
+NUMBER = "VERITRAIN_WORKER"
+"""Environment variable that tells training workers of one machine apart, from 0."""
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 TAIL_BYTES = 256 * 1024

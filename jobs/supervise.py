@@ -11,13 +11,24 @@ import secrets
 import shlex
 import sys
 import threading
-
-import httpx
+from typing import TYPE_CHECKING
 
 from core.errors import VeritrainError
-from core.processes import MARK, Child, Lock, free_port, kill_marked, on_signals, port_is_free, wait_until
+from core.processes import (
+    MARK,
+    NUMBER,
+    Child,
+    Lock,
+    free_port,
+    kill_marked,
+    on_signals,
+    port_is_free,
+    wait_until,
+)
 from core.settings import ROOT, Settings
-from jobs.worker import NUMBER
+
+if TYPE_CHECKING:
+    import httpx
 
 READY_SECONDS = 90.0
 WATCH_SECONDS = 0.5
@@ -87,6 +98,8 @@ def stop(children: list[Child]) -> None:
 
 def ask_app(settings: Settings, path: str) -> httpx.Response | None:
     """The app's answer (redirects are not followed), None while it does not answer or says it cannot."""
+    import httpx  # while the children start, which would wait for it otherwise
+
     named = {"Host": settings.allowed_hosts[0]} if settings.allowed_hosts else {}
     try:
         answer = httpx.get(local_address(settings) + path, headers=named, timeout=2, trust_env=False)

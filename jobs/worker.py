@@ -22,7 +22,7 @@ from rq.job import Job
 
 from core import logs
 from core.events import DEVICE_FIELD
-from core.processes import die_with_parent
+from core.processes import NUMBER, die_with_parent
 from core.settings import Settings
 from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
 
@@ -53,8 +53,6 @@ TRAIN_FREE = 2 * 2**30
 """Bytes of memory that must be free for it: they are not given back between jobs."""
 IDLE_SECONDS = 30
 """It waits for so long, for it would hold up the app and MLflow, which start at the same time."""
-NUMBER = "VERITRAIN_WORKER"
-"""Environment variable that tells training workers of one machine apart, from 0."""
 
 
 def device(processes: int, gpus: int, env: MutableMapping[str, str]) -> str:

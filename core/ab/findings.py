@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from core.ab import mismatch
-from core.ab.means import Equivalence
 from core.ab.metrics import METRICS, Metric
-from core.ab.quantiles import Quantile
-from core.ab.ranks import Ordinal
 from core.ab.trials import Trial
+
+if TYPE_CHECKING:  # they bring scipy.stats, which takes a second of the app's start
+    from core.ab.means import Equivalence
+    from core.ab.quantiles import Quantile
+    from core.ab.ranks import Ordinal
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from core.addresses import SCREENS
 from tests.app import App
 from tests.conftest import PASSWORD, ROOT
 
-HEAVY = ("torch", "torchvision", "transformers", "mlflow", "pytorch_lightning")
+HEAVY = ("torch", "torchvision", "transformers", "mlflow", "pytorch_lightning", "scipy.stats")
 
 
 def test_a_stranger_gets_only_the_sign_in_page(app: App) -> None:
