@@ -241,6 +241,9 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
         )
     }
     settled = set(connection.execute(SETTLED, {"theme": theme_id}).scalars())
+    blank = set(
+        connection.execute(sa.select(column.image_id).where(of_theme, column.kind == "blank")).scalars()
+    )
     rows = [
         {"theme_id": theme_id, "at": now, "label_id": None, "guess_id": None, "turn": None, **found}
         for found in _found(table)
@@ -252,7 +255,8 @@ def _store_found(connection: sa.Connection, theme_id: int, table: pa.Table, now:
             return labels is None
         return row["image_id"] not in settled and (labels is None or row["label_id"] not in labels)
 
-    rows = [row for row in rows if is_new(row)]
+    # A single colour is blank and nothing else.
+    rows = [row for row in rows if row["image_id"] not in blank and is_new(row)]
     if again := [row["image_id"] for row in rows if (row["image_id"], row["kind"]) in decided]:
         connection.execute(_FORGET, {"ids": again})
     bulk_insert(connection, image_findings, rows)

@@ -97,7 +97,7 @@ def set_rules(wb: Workbench, actor: auth.User, theme_id: int, values: Mapping[st
         if "group_pattern" in differs:
             since = max((image_id for image_id, _key in keys), default=0)
             groups.write(connection, keys + groups.read(connection, theme_id, new.group_pattern, since=since))
-        if differs.keys() & {"grey_below", "grey_most"}:
+        if differs.keys() & {"grey_below", "grey_most", "blank_below"}:
             intake.apply_grey(connection, theme_id, new)
         note(connection, theme, actor.id, "rules", {"changed": differs})
         audit.record(connection, actor, "quality.rules", f"theme {theme_id}", {"changed": differs})

@@ -96,7 +96,7 @@ def apply_grey(connection: sa.Connection, theme_id: int, rules: Rules) -> None:
     coloured = connection.execute(_COLOURED, bound).scalar()
     if coloured is None or not rules.grey_most <= coloured < 1:
         return
-    connection.execute(_GREY, {**bound, "now": datetime.now(UTC)})
+    connection.execute(_GREY, {**bound, "blank": rules.blank_below, "now": datetime.now(UTC)})
 
 
 def leave_out(connection: sa.Connection, ids: Sequence[int]) -> None:
@@ -320,7 +320,7 @@ _GREY = sa.text(
     'INSERT INTO image_findings (image_id, kind, theme_id, score, "at")'
     " SELECT t.id, 'grey', t.theme_id, f.colour, CAST(:now AS TIMESTAMPTZ)"
     " FROM train_data t JOIN image_features f ON f.image_id = t.id"
-    " WHERE t.theme_id = :theme AND t.deleted_at IS NULL AND f.colour < :limit"
+    " WHERE t.theme_id = :theme AND t.deleted_at IS NULL AND f.colour < :limit AND f.contrast >= :blank"
     f" AND {_NEW.format(kind='grey')}"
 )
 _LEFT_OUT = sa.text(

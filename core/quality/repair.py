@@ -25,6 +25,9 @@ from core.quality.twins import bonds_of
 from core.splits import SET_SPLIT
 from core.workbench import Workbench
 
+AS_SHARP = 1.5
+"""Factor of the measure that blurring or enlarging a picture leaves behind; brightness, contrast and JPEG's artefacts,
+which are no merit of a copy, make less of a difference."""
 REMOVABLE = ("unreadable", "blank", "small")
 """Kinds of findings whose images teach nothing, so that they are removed all at once."""
 _image = train_data.c
@@ -103,8 +106,8 @@ def one_side(wb: Workbench, actor: auth.User, theme_id: int) -> list[Move]:
 def copies(wb: Workbench, theme_id: int) -> list[Copies]:
     """Clusters of look-alikes that nobody said to keep, each with its best image. Raises NotFound.
 
-    Best is what was labelled and dealt before what was not, then the largest, then the sharpest. Images of
-    the frozen test set never go.
+    Best is what was labelled and dealt before what was not, then the largest, then the sharpest; of those that are
+    as sharp (AS_SHARP) the one that came first. Images of the frozen test set never go.
     """
     themes.get(wb, theme_id)
     with wb.db.read() as connection:
@@ -302,17 +305,18 @@ def _copies(connection: sa.Connection, theme_id: int) -> list[Copies]:
     for rows in by_cluster.values():
         if len(rows) < 2 or len({row.label_id for row in rows if row.label_id is not None}) > 1:
             continue
-        best = max(
-            rows,
-            key=lambda row: (
-                row.label_id is not None,
-                HOME[::-1].index(row.split) if row.split else -1,
-                row.pixels,
-                row.sharpness or 0.0,
-                -row.id,
-            ),
-        )
+        best = _best(rows)
         rest = tuple(row.id for row in rows if row.id != best.id and row.id not in fixed)
         if rest:
             found.append(Copies(best.id, rest))
     return found
+
+
+def _best(rows: Sequence[Any]) -> Any:
+    def rank(row: Any) -> tuple[bool, int, int]:
+        return row.label_id is not None, HOME[::-1].index(row.split) if row.split else -1, row.pixels
+
+    top = max(map(rank, rows))
+    rows = [row for row in rows if rank(row) == top]
+    sharpest = max(row.sharpness or 0.0 for row in rows)
+    return min((row for row in rows if (row.sharpness or 0.0) * AS_SHARP >= sharpest), key=lambda row: row.id)

@@ -12,7 +12,7 @@ import pytest
 import redis
 from pictures import encoded, zipped
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from sklearn.datasets import load_digits
 
 from core.settings import Settings
@@ -178,8 +178,10 @@ def settle_doubts_in_the_grid(page: Page, app: App, theme: int) -> None:
 
     page.get_by_test_id("fine").click()
     expect(tiles).to_have_count(doubted - 1)
+    expect(tiles.nth(1)).to_have_attribute("aria-selected", "true")  # the one that took its place
     page.get_by_test_id("undo").click()
     expect(tiles).to_have_count(doubted - 1)  # the one that was labelled is none any more
+    call_right_by_its_own_key(page, doubted - 1)
     wait_for(lambda: standing(app, theme)["findings"]["mislabelled"] == doubted - 1)
     assert standing(app, theme)["kept"].get("mislabelled", 0) == 0
 
@@ -191,6 +193,29 @@ def settle_doubts_in_the_grid(page: Page, app: App, theme: int) -> None:
         tiles.first.click()
         page.keyboard.press("a")
         wait_for(lambda left=left: standing(app, theme)["findings"]["mislabelled"] < left)
+
+
+def call_right_by_its_own_key(page: Page, doubted: int) -> None:
+    """In the grid and on the large image; both are taken back."""
+    tiles = page.get_by_test_id("tile")
+    tiles.first.click()
+    page.keyboard.press(own_key(tiles.first))
+    expect(tiles).to_have_count(doubted - 1)
+    expect(tiles.first).to_have_attribute("aria-selected", "true")
+    page.get_by_test_id("undo").click()
+    expect(tiles).to_have_count(doubted)
+    tiles.first.click()
+    page.keyboard.press("Enter")
+    page.get_by_test_id("stage").press(own_key(tiles.first))
+    expect(tiles).to_have_count(doubted - 1)
+    expect(page.get_by_test_id("large")).to_be_visible()  # with the next one
+    page.keyboard.press("Escape")
+    page.get_by_test_id("undo").click()
+    expect(tiles).to_have_count(doubted)
+
+
+def own_key(tile: Locator) -> str:
+    return str(int(tile.locator(".foot .name").text_content() or "") + 1)
 
 
 def judged_alone(app: App, theme: int) -> int:

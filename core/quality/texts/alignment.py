@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -230,6 +232,11 @@ def _ratios(sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.float6
 _URL = re.compile(r"https?://[^\s\u3000-\u9fff\uac00-\ud7a3<>\"']+|[\w.+-]+@[\w-]+\.[\w.-]+")
 _MARK = re.compile(r"\{\w*\}|%[sd]|</?[a-z][\w-]*/?>|\$\{\w+\}")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_TIMES = {"百": 100, "千": 1_000, "万": 10**4, "億": 10**8, "兆": 10**12, "백": 100, "천": 1_000, "만": 10**4}
+_TIMES |= {"억": 10**8, "조": 10**12, "thousand": 1_000, "million": 10**6, "billion": 10**9}
+_UNIT = "|".join(_TIMES)
+_COUNTED = re.compile(rf"(\d+(?:,\d+)*(?:\.\d+)?)((?:\s?(?:{_UNIT}))*)")
+_AMOUNT = re.compile(rf"(?:{_COUNTED.pattern})+")
 _NUMERALS = re.compile(r"[〇一二三四五六七八九十百千万億兆零]|[일이삼사오육칠팔구십백천만억]|\d")
 
 
@@ -242,7 +249,8 @@ def _lost(source: str, target: str) -> list[tuple[str, str]]:
         found.append(("lost-mark", N_("A placeholder or tag stands on one side only.")))
     ours, theirs = _numbers(source), _numbers(target)
     if ours != theirs and (
-        (ours and theirs and not ours & theirs) or (_long(ours - theirs) and not _NUMERALS.search(target))
+        (ours and theirs and not ours & theirs and not _amounts(source) & _amounts(target))
+        or (_long(ours - theirs) and not _NUMERALS.search(target))
     ):
         found.append(("lost-number", N_("A number of the source is not in the target.")))
     return found
@@ -250,6 +258,20 @@ def _lost(source: str, target: str) -> list[tuple[str, str]]:
 
 def _numbers(text: str) -> set[str]:
     return {number.replace(",", "").rstrip(".") for number in _NUMBER.findall(normal(_URL.sub(" ", text)))}
+
+
+def _amounts(text: str) -> set[Decimal]:
+    """What its figures come to with the words that multiply them: 2万5千 and 25 thousand are 25,000."""
+    return {
+        sum(
+            (
+                Decimal(figures.replace(",", "")) * prod(_TIMES[unit] for unit in re.findall(_UNIT, units))
+                for figures, units in _COUNTED.findall(amount.group())
+            ),
+            Decimal(0),
+        )
+        for amount in _AMOUNT.finditer(normal(_URL.sub(" ", text)))
+    }
 
 
 def _long(numbers: set[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-CHECKS = 3
+CHECKS = 4
 """Raised whenever the checks find something else in the same rows: older files then do not count."""
 
 _FIELDS: list[pa.Field[Any]] = [

@@ -9,6 +9,12 @@ has none says nothing. A logistic regression tells given pairs from chance ones 
 frequency are explained how well, by the lengths, and by what an embedding model says where there is one.
 Given pairs that are wrong make it less sure, not partial (Elkan and Noto, KDD 2008).
 
+What is missed are pairs whose words say too little: idioms that no word of the other side explains, and short lines
+of common words that also fit elsewhere. On 10,000 English and Japanese pairs with a quarter shuffled F1 is 0.951.
+Bigrams of words, canonical correlations, the evidence of each word by itself and whether another line fits better, all
+together and at many times the cost, bring 0.963; weights that are told which pairs are shuffled bring 0.966, and a
+lexicon that never saw a shuffled pair brings 0.952 for 0.951. More pairs help more: 3,000 reach 0.92, 1,000 0.87.
+
 To fit the lexicon once more on the pairs that were not doubted finds hardly more, and spoils the comparison:
 a pair then has a say in who is heard about it.
 """

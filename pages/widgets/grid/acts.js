@@ -124,6 +124,12 @@ class Acts {
     return this.labels.get(this.data.of_labels.includes(kind) ? item.likelier[kind] : Object.values(item.likelier)[0]);
   }
 
+  // Whether the list is one of doubted labels, this one is doubted still, and this person may answer.
+  mayCallFine(item) {
+    const kind = this.filters.get("finding");
+    return this.data.of_labels.includes(kind) && this.data.may_call_fine.includes(kind) && Boolean(this.likelier(item));
+  }
+
   // Each of the chosen images gets the likelier label; of many, those that measure how right labels are stay as they are.
   async takeLikelier() {
     const t = this.data.text;
@@ -199,10 +205,10 @@ class Acts {
     else if (index >= 0) this.moveTo(index);
   }
 
-  // What a person calls fine is no finding any more and leaves the list; it can be undone like a label.
-  callFine() {
+  // What a person calls fine is no finding any more and leaves the list, where the next one takes its place; it can be
+  // undone like a label.
+  callFine(ids = [...this.selected]) {
     const t = this.data.text;
-    const ids = [...this.selected];
     const kind = this.filters.get("finding");
     const does = async () => {
       if (this.deciding) return;
@@ -216,6 +222,8 @@ class Acts {
       this.redoable = [];
       this.keepUndo();
       this.drawSelection();
+      if (this.large) this.large.replaced();
+      else if (ids.length === 1) this.moveTo(this.at);
     };
     if (ids.length < FINE_ASK_FROM) does();
     else this.ask(fill(t.fine_ask, { n: ids.length.toLocaleString() }), t.yes_fine, does);

@@ -47,7 +47,7 @@ class Grid extends Acts {
     const { theme, me } = this.data;
     this.outbox = null;
     this.filters = new Filters(() => this.load());
-    this.palette = new Palette((labelId) => { this.apply([...this.selected], labelId, "hand"); this.afterLabel(); });
+    this.palette = new Palette((labelId) => this.give(labelId, "hand"));
     this.palette.onLeave = () => this.scroll.focus();
     this.chosen = element("span", { class: "note", "data-testid": "selected" });
     this.tools = element("span", { class: "bar" });
@@ -387,7 +387,17 @@ class Grid extends Acts {
     else if (event.key === "Delete" && this.data.may_label) { event.preventDefault(); this.askDelete(); }
     else if (!command && !event.altKey && event.key.toLowerCase() === "m") { event.preventDefault(); this.findSimilar(this.rows.ids[this.at]); }
     else if (!command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.skip(); }
-    else this.labelKey(event, (labelId) => { this.apply([...this.selected], labelId, this.filters.sort === "sweep" ? "sweep" : "hand"); this.afterLabel(); });
+    else this.labelKey(event, (labelId) => this.give(labelId, this.filters.sort === "sweep" ? "sweep" : "hand"));
+  }
+
+  // To all that is selected. The label that a doubted image has already says that it is right.
+  give(labelId, source) {
+    if (this.deciding) return; // the next image is not there yet
+    const ids = [...this.selected];
+    const item = ids.length === 1 && this.rows.items.get(ids[0]);
+    if (item && labelId === this.labelOf(item) && this.mayCallFine(item)) { this.callFine(); return; }
+    this.apply(ids, labelId, source);
+    this.afterLabel();
   }
 
   // Keys that work in the grid and on a large image. True where the key was one of them.

@@ -136,7 +136,8 @@ class Large {
 
   label(labelId) {
     const item = this.item;
-    if (!item || item.gone || !this.grid.data.may_label) return;
+    if (!item || item.gone || !this.grid.data.may_label || this.grid.deciding) return;
+    if (labelId === this.grid.labelOf(item) && this.grid.mayCallFine(item)) { this.grid.callFine([item.id]); return; }
     if (this.grid.apply([item.id], labelId, "hand") && labelId !== null) this.tick();
     if (this.focus && labelId !== null) this.onward();
     else this.show();
@@ -159,6 +160,13 @@ class Large {
     this.session.labels = Math.max(0, this.session.labels + gained);
     if (index >= 0) this.index = index;
     this.show();
+  }
+
+  // The image left the list; the next one has taken its place.
+  replaced() {
+    this.index = Math.min(this.index, this.grid.rows.length - 1);
+    if (this.index < 0) this.close();
+    else this.show();
   }
 
   // To the next image without a label; where the next rows that are here are none, to the next image.

@@ -107,6 +107,7 @@ def texts() -> dict[str, str | dict[str, str]]:
             "/": _("Find a label by its name"),
             ".": _("Give the last label again"),
             "A": _("Take the model's suggestion, or the likelier label of a doubted one"),
+            "1 …": _("Of a doubted image, the key of the label that it has: it is right"),
             "U": _("Take the label away"),
             "S": _("Skip to the next image without a label"),
             "F": _("Flag as unsure, with a note; once more takes the flag away"),

@@ -67,8 +67,12 @@ def test_wrong_labels_are_doubted_decided_and_not_doubted_again(
     wb: Workbench, theme: themes.Theme, trainer: auth.User, settings: Settings
 ) -> None:
     planted = {f"{(digit + 1) % 4}/{digit}-7.png" for digit in range(4)}
+    blank = encoded(Image.new("RGB", (32, 32), (90, 90, 90)))
+    images.add(wb, trainer, theme.id, [("3/blank.png", blank)], label_from_folder=True)
     checked(wb, trainer, theme, settings)
     assert planted <= names(wb, theme, "mislabelled")
+    assert names(wb, theme, "blank") == {"3/blank.png"}  # and nothing is said of its label
+    assert "3/blank.png" not in names(wb, theme, "mislabelled")
     assert len(names(wb, theme, "mislabelled")) <= len(planted) + 2
     state = check_jobs.state(wb, theme.id)
     assert not state.running and state.changed == 0 and (state.accuracy or 0) > 0.9

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from pictures import encoded, picture, png
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from core import auth, images, splits, themes
 from core.db.tables import image_findings
@@ -62,6 +62,21 @@ def test_cheap_faults_are_found_at_upload(
     assert with_finding(wb, theme, "aspect") == {"small.png", "wide.png"}
     findings.set_rules(wb, trainer, theme.id, {"aspect_above": 50.0})
     assert with_finding(wb, theme, "aspect") == set()
+
+
+def test_of_copies_as_large_the_first_stays_unless_another_is_clearly_sharper(
+    wb: Workbench, theme: themes.Theme, trainer: auth.User
+) -> None:
+    grain = picture(3, (4, 4)).resize((96, 64), Image.Resampling.NEAREST)
+    one, two = (Image.blend(picture(seed, (96, 64)), grain, 0.4) for seed in (1, 2))
+    brighter = encoded(one.point(lambda level: min(255, round(level * 1.15 + 8))), "JPEG", quality=92)
+    blurred = encoded(two.filter(ImageFilter.GaussianBlur(1)))
+    add(wb, trainer, theme, train_cat_1=encoded(one), train_cat_2blurred=blurred)
+    later = [("train/cat/1brighter.jpg", brighter), ("train/cat/2.png", encoded(two))]
+    images.add(wb, trainer, theme.id, later, label_from_folder=True, split_from_folder=True)
+    assert len(with_finding(wb, theme, "twin")) == 4
+    name = {image.id: image.file_name for image in images.page(wb, theme.id).items}
+    assert [name[each.best] for each in repair.copies(wb, theme.id)] == ["train/cat/1.png", "train/cat/2.png"]
 
 
 def test_copies_conflicts_and_leaks_are_found_fixed_and_gone(

@@ -73,6 +73,11 @@ def test_languages_are_told_without_any_network(monkeypatch: pytest.MonkeyPatch)
         assert language.identify(too_little) is None
 
 
+def test_what_a_tokeniser_cut_off_makes_no_dutch_of_english() -> None:
+    assert language.identify("don 't wake up the sleeping child .") == "en"
+    assert language.identify("Het is in 't huis van mijn oom") == "nl"
+
+
 def test_a_text_in_another_language_than_its_column_is_found() -> None:
     records = [Record.pair(TEXTS["en"], TEXTS["ja"]) for _ in range(8)]
     records += [Record.pair(TEXTS["en"], TEXTS["ko"]), Record.pair(TEXTS["en"], "OK")]
