@@ -12,12 +12,12 @@ from core.db.tables import model_registry, model_tags, models, themes
 from core.errors import InvalidInput
 from core.ledger import STAGES
 from core.registry import Version
+from core.signatures import KINDS
 from core.versions import Semver
 from core.workbench import Workbench
 
 MAX_PAGE = 200
 METRICS = ("test.accuracy", "test.macro_f1", "valid.accuracy", "valid.macro_f1")
-KINDS = ("vision",)
 Match = Literal["any", "all"]
 
 _R = model_registry.c
@@ -135,14 +135,16 @@ def page(
     )
 
 
-def choices(wb: Workbench, theme_id: int) -> list[Choice]:
-    """All versions of a theme, newest first."""
+def choices(wb: Workbench, theme_id: int, *, kind: str | None = None) -> list[Choice]:
+    """All versions of a theme, newest first; of one kind or of any."""
     query = (
         sa.select(_R.id, _R.version, _R.major, _R.minor, _R.patch, _R.stage, _metric("test.accuracy"))
         .join(models, models.c.id == _R.model_id)
         .where(models.c.theme_id == theme_id, _R.deleted_at.is_(None))
         .order_by(_R.id.desc())
     )
+    if kind is not None:
+        query = query.where(_R.kind == kind)
     with wb.db.read() as connection:
         return [
             Choice(version_id, version, Semver(*numbers), stage, accuracy)

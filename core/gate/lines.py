@@ -16,6 +16,8 @@ GREEN, RED, OPEN = "green", "red", "open"
 VERDICT, ACCURACY, SLICES = "verdict", "accuracy", "slices"
 METRIC, BENCHMARK, LATENCY, SIZE = "metric", "benchmark", "latency", "size"
 DATASET, APPROVAL = "dataset", "approval"
+ELSEWHERE = "elsewhere"
+"""The case of a red line that asks for what only a training here measures."""
 _SHARES = frozenset({"own", "other", "value", "low", "minimum", "delta"})
 """Fields that are shares, 0–1."""
 

@@ -71,6 +71,7 @@ TEXTS = {
     ("benchmark", "green"): _BENCHMARK,
     ("benchmark", "red"): _BENCHMARK,
     ("no score", "red"): N_("It has no score in “{name}” yet; at least {floor:.3g} is asked for."),
+    ("elsewhere", "red"): N_("Not measured here, because it was trained elsewhere."),
     ("latency", "green"): _LATENCY,
     ("latency", "red"): _LATENCY,
     ("not timed", "red"): N_(
@@ -111,6 +112,9 @@ NEXT = {
     "no score": N_("Measure it and add its score to the version."),
     "latency": _SMALLER,
     "not timed": N_("Train again: it is measured after every training."),
+    "elsewhere": N_(
+        "Note what was measured there as a benchmark; an administrator can promote it with a written reason."
+    ),
     "size": _SMALLER,
     "not weighed": N_("Train again: newer versions know their size."),
     "dataset": N_("Repair what its failed lines name."),
