@@ -69,6 +69,11 @@ def read(uri: str, mlmodel: bytes) -> Signature:
     return Signature(_kind(columns), columns, flavor[:MAX_ARCHITECTURE])
 
 
+def called(kind: str, theme_name: str, model_name: str) -> str:
+    """A model as people know it: the theme's name, and of what was trained elsewhere its own, for there may be many."""
+    return theme_name if kind == VISION else f"{theme_name} · {model_name}"
+
+
 def _columns(uri: str, said: list[dict[str, Any]]) -> tuple[Column, ...]:
     if not said:
         raise InvalidInput(

@@ -56,7 +56,7 @@ class Line:
             return "other images"
         if self.code == VERDICT and self.state == RED and "test" in self.fields:
             return "newer test"
-        return self.case or self.code
+        return f"{self.code} {ELSEWHERE}" if self.case == ELSEWHERE else self.case or self.code
 
     def _shown(self) -> dict[str, str]:
         """Numbers as people read them."""
