@@ -24,7 +24,7 @@ from core.db.tables import (
 from core.errors import Conflict, NotFound
 from core.files import FileStore
 from core.ledger import STAGING
-from core.signatures import FIELDS, VISION, Column
+from core.signatures import FIELDS, VISION, Column, called
 from core.spec import RunSpec
 from core.versions import FIRST, Semver
 from core.workbench import Workbench
@@ -68,6 +68,11 @@ class Version:
     deleted_at: datetime | None
     inputs: tuple[Column, ...] | None
     """What it takes; None: images."""
+
+    @property
+    def called(self) -> str:
+        """The model as people know it."""
+        return called(self.kind, self.theme_name, self.model_name)
 
     @property
     def checksum(self) -> str | None:

@@ -11,6 +11,7 @@ from core.passport import about_data, about_elsewhere, about_marks, about_past
 from core.passport.document import Block, Document, Section, Text, Unknown, pairs
 from core.passport.names import cards, megabytes, minute, stage
 from core.passport.structure import Passport
+from core.signatures import called
 
 
 def document(passport: Passport) -> Document:
@@ -66,7 +67,8 @@ def _measured(passport: Passport, card: dict[str, str]) -> list[Section]:
 
 def _title(passport: Passport) -> str:
     return _("Passport of {theme}, version {n}").format(
-        theme=passport.purpose.theme, n=passport.identity.version
+        theme=called(passport.identity.kind, passport.purpose.theme, passport.identity.model),
+        n=passport.identity.version,
     )
 
 
