@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from api.deps import Bench, Id, Trainer, Viewer
 from api.router import Router
@@ -40,6 +40,16 @@ class BaseOut(BaseModel):
     """none, default, or a file's name."""
 
 
+class ColumnOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    """Empty where the model's signature has no name."""
+    type: str
+    """MLflow's: boolean, integer, long, float, double, string or datetime."""
+    required: bool
+
+
 class VersionOut(BaseModel):
     id: int
     model_id: int
@@ -56,15 +66,18 @@ class VersionOut(BaseModel):
     aliases: list[str]
     """champion, challenger, previous: as MLflow has them once it was told."""
     description: str
-    run_id: int
+    run_id: int | None
+    """null: it was trained elsewhere."""
     uri: str
-    snapshot_hash: str
+    snapshot_hash: str | None
     commit: str | None
     code: dict[str, Any]
     metrics: dict[str, Any]
     benchmarks: list[BenchmarkOut]
     """The newest of each name."""
     labels: tuple[str, ...]
+    inputs: list[ColumnOut] | None
+    """What it takes; null: images."""
     size: int | None
     """Bytes of its files."""
     checksum: str | None

@@ -1,4 +1,4 @@
-"""The prediction gateway: images in, labels out, in our own words and in MLflow's protocol."""
+"""The prediction gateway: images, texts, user ids or rows in, answers out, in our own words and in MLflow's protocol."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -21,15 +20,18 @@ from starlette.types import Message
 
 from api import problems
 from api.deps import Bench, Id, Viewer
+from api.predict_shapes import BODY, INVOCATIONS, AnswersOut, OutputOut, PredictionOut
 from api.router import Router
-from core import i18n, production, serving
+from core import i18n, production, serving, serving_rows
 from core.errors import InvalidInput, TooLarge, VeritrainError
 from core.gateway import inputs, observed, samples
 from core.gateway.images import Given
 from core.gateway.limits import Limiter
 from core.gateway.observed import Observed
+from core.gateway.rows import Output
 from core.serving import Deployment, Prediction
 from core.settings import MIB
+from core.signatures import FIELDS
 from core.workbench import Workbench
 
 router = Router(tags=["predictions"])
@@ -40,46 +42,6 @@ ARRIVE_SECONDS = 300.0
 """For a request to arrive whole."""
 _limiter = Limiter()
 
-FORM: dict[str, Any] = {
-    "type": "object",
-    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
-    "required": ["files"],
-}
-IMAGE: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "description": "base64 of the file's bytes"},
-        {
-            "type": "object",
-            "description": "either `base64` or `url`",
-            "properties": {name: {"type": "string"} for name in ("name", "base64", "url")},
-        },
-    ]
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": FORM},
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"images": {"type": "array", "items": IMAGE}},
-                    "required": ["images"],
-                }
-            },
-        },
-    }
-}
-INVOCATIONS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"type": "object", "properties": {name: {} for name in inputs.FORMATS}}
-            }
-        },
-    }
-}
 MLFLOW_CODES = {
     403: "PERMISSION_DENIED",
     404: "RESOURCE_DOES_NOT_EXIST",
@@ -88,21 +50,6 @@ MLFLOW_CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
 }
 """MLflow's names of our statuses; all else is a bad request."""
-
-
-class PredictionOut(BaseModel):
-    name: str
-    label: str | None
-    confidence: float | None
-    probabilities: dict[str, float]
-    error: str | None
-
-
-class AnswersOut(BaseModel):
-    model: str
-    version: int
-    """That answered."""
-    predictions: list[PredictionOut]
 
 
 @dataclass
@@ -115,19 +62,24 @@ class _Sent:
 
 
 Take = Callable[[], Awaitable[Deployment]]
+T = TypeVar("T")
+Found = list[Prediction] | list[Output]
 
 
 @router.post(
     "/predict/{model}",
-    summary="Labels for images by the version in production",
+    summary="Answers by the version in production",
     response_model=AnswersOut,
     openapi_extra=BODY,
 )
 async def predict_in_production(request: Request, wb: Bench, user: Viewer, model: str) -> JSONResponse:
     """Image files or archives of them as multipart `files`, or JSON `{"images": […]}`: base64, or addresses of hosts
     that the administrator allowed. A version that was just promoted takes over once its server is up.
+    A model that was trained elsewhere takes `{"texts": […]}`, `{"user_ids": […]}` or `{"rows": [{column: value}]}`,
+    whichever its version's `inputs` say, and answers each with what it said as `output`.
 
     A bad image has its reason as `error` and spoils no other; where all are bad the first reason is the answer.
+    Rows are checked against the model's columns, and one that does not fit is the answer to all.
     429 and 503 say in `Retry-After` when to come again.
     """
     deployment, found = await _answered(request, wb, model, _production(wb, model))
@@ -146,8 +98,9 @@ async def predict_in_production(request: Request, wb: Bench, user: Viewer, model
     openapi_extra=INVOCATIONS,
 )
 async def invocations(request: Request, wb: Bench, user: Viewer, model: str) -> JSONResponse:
-    """One of `dataframe_split`, `dataframe_records`, `instances` and `inputs` with the column `image` (base64);
-    refused as MLflow does it: 400 with `error_code` and `message`."""
+    """One of `dataframe_split`, `dataframe_records`, `instances` and `inputs` with the column `image` (base64), or
+    with the columns of a model that was trained elsewhere; refused as MLflow does it: 400 with `error_code` and
+    `message`."""
     try:
         _deployment, found = await _answered(request, wb, model, _production(wb, model), mlflow=True)
     except VeritrainError as error:
@@ -164,8 +117,8 @@ async def invocations(request: Request, wb: Bench, user: Viewer, model: str) -> 
 
 @router.post(
     "/deployments/{deployment_id}/predict",
-    summary="Labels for images by one deployment",
-    response_model=list[PredictionOut],
+    summary="Answers by one deployment",
+    response_model=list[PredictionOut] | list[OutputOut],
     openapi_extra=BODY,
 )
 async def predict(request: Request, wb: Bench, user: Viewer, deployment_id: Id) -> JSONResponse:
@@ -189,7 +142,7 @@ def _production(wb: Workbench, model: str) -> Take:
 
 async def _answered(
     request: Request, wb: Workbench, model: str, take: Take, *, mlflow: bool = False, strict: bool = True
-) -> tuple[Deployment, list[Prediction]]:
+) -> tuple[Deployment, Found]:
     """Which deployment answered, and what; told to whoever listens, whatever comes of it.
 
     Raises, if `strict`, why the first image has no answer where none has.
@@ -197,17 +150,26 @@ async def _answered(
     at, began = datetime.now(UTC), time.perf_counter()
     sampled = samples.chosen(wb.settings)
     deployment: Deployment | None = None
-    found: list[Prediction] = []
+    found: Found = []
     status = 500
     try:
         _limiter.take(request.scope["state"]["token"], wb.settings.predict_per_minute)
         deployment = await take()
         serving.servers_up(deployment)  # before anything is read
-        async with _received(request, wb, mlflow) as sent:
+        arrived = _arrived(request, wb)
+        if deployment.version.inputs is not None:
+            body, small = await _rows_body(arrived, deployment)
             deployment = await take()  # who answers may have changed since
-            found = await serving.ask_async(wb, deployment, sent.files, small=sent.small, sampled=sampled)
-        if strict:
-            _check_any(found)
+            given = await _soon(small, serving_rows.read, wb, deployment.version, body, mlflow=mlflow)
+            found = await serving_rows.ask(wb, deployment, given)
+        else:
+            async with _received(arrived, wb, mlflow) as sent:
+                deployment = await take()
+                found = answers = await serving.ask_async(
+                    wb, deployment, sent.files, small=sent.small, sampled=sampled
+                )
+            if strict:
+                _check_any(answers)
         status = 200
         return deployment, found
     except VeritrainError as error:
@@ -240,24 +202,53 @@ def _check_any(found: list[Prediction]) -> None:
         raise first
 
 
-@asynccontextmanager
-async def _received(request: Request, wb: Workbench, mlflow: bool) -> AsyncIterator[_Sent]:
-    """What was sent, read no further than the limit. Raises InvalidInput, TooLarge."""
+@dataclass
+class _Arrived:
+    """A request whose body was not read yet."""
+
+    kind: str
+    """Its content type."""
+    request: Request
+    """That is read no further than the limit."""
+    small: bool
+
+    async def body(self) -> bytes:
+        async with _in_time():
+            return await self.request.body()
+
+
+def _arrived(request: Request, wb: Workbench) -> _Arrived:
+    """Raises TooLarge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     declared = request.headers.get("content-length", "")
     limit = wb.settings.predict_bytes
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    bounded = Request(request.scope, _Counted(request, limit))
     small = declared.isdigit() and int(declared) <= SMALL
+    return _Arrived(kind, Request(request.scope, _Counted(request, limit)), small)
+
+
+async def _rows_body(arrived: _Arrived, deployment: Deployment) -> tuple[dict[str, Any], bool]:
+    """The JSON object of a request for texts, user ids or rows, and whether it is small. Raises InvalidInput."""
+    if arrived.kind != "application/json":
+        raise InvalidInput(
+            "This model takes “{field}” as application/json; “{kind}” is not read here.",
+            field=FIELDS[deployment.version.kind],
+            kind=arrived.kind[:100] or "no content type",
+        )
+    return await _soon(arrived.small, inputs.parsed, await arrived.body()), arrived.small
+
+
+@asynccontextmanager
+async def _received(arrived: _Arrived, wb: Workbench, mlflow: bool) -> AsyncIterator[_Sent]:
+    """The images that were sent. Raises InvalidInput, TooLarge."""
+    kind, small = arrived.kind, arrived.small
     if kind == "application/json":
-        async with _in_time():
-            body = await bounded.body()
-        yield await _soon(small, _of_json, wb, body, mlflow)
+        yield await _soon(small, _of_json, wb, await arrived.body(), mlflow)
     elif kind == "multipart/form-data" and not mlflow:
         try:
             async with _in_time():
-                form = await bounded.form(max_files=wb.settings.predict_images)
+                form = await arrived.request.form(max_files=wb.settings.predict_images)
         except HTTPException as error:
             raise InvalidInput(
                 "The form could not be read ({reason}); send it again.", reason=error.detail
@@ -280,8 +271,8 @@ async def _received(request: Request, wb: Workbench, mlflow: bool) -> AsyncItera
         )
 
 
-async def _soon(small: bool, work: Callable[..., _Sent], *arguments: Any) -> _Sent:
-    return work(*arguments) if small else await run_in_threadpool(work, *arguments)
+async def _soon(small: bool, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    return work(*arguments, **named) if small else await run_in_threadpool(work, *arguments, **named)
 
 
 def _of_json(wb: Workbench, body: bytes, mlflow: bool) -> _Sent:
@@ -330,10 +321,12 @@ class _Counted:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge("That is more than {limit} MB of images at once; send them in parts.", limit=limit // MIB)
+    return TooLarge("That is more than {limit} MB at once; send it in parts.", limit=limit // MIB)
 
 
-def _plain(each: Prediction) -> dict[str, Any]:
+def _plain(each: Prediction | Output) -> dict[str, Any]:
+    if isinstance(each, Output):
+        return {"output": each.output}
     return {
         "name": each.name,
         "label": each.label,
@@ -343,8 +336,10 @@ def _plain(each: Prediction) -> dict[str, Any]:
     }
 
 
-def _row(each: Prediction) -> dict[str, Any]:
-    """As our models answer themselves."""
+def _row(each: Prediction | Output) -> Any:
+    """As the models answer themselves."""
+    if isinstance(each, Output):
+        return each.output
     return {
         "label": each.label,
         "confidence": each.confidence,

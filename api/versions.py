@@ -31,6 +31,7 @@ from api.stages import EntryOut, entry_out
 from core import (
     aliases,
     model_benchmarks,
+    outside,
     registry,
     runs,
     serving,
@@ -55,7 +56,12 @@ class _In(BaseModel):
 
 
 class Register(_In):
-    run_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    """Either `run_id`, or `theme_id` and `uri`."""
+
+    run_id: Annotated[int | None, Field(ge=1, le=2**63 - 1)] = None
+    theme_id: Annotated[int | None, Field(ge=1, le=2**63 - 1)] = None
+    uri: str | None = None
+    """models:/name/version"""
 
 
 class Edit(_In):
@@ -90,7 +96,7 @@ class PageOut(BaseModel):
 
 class DetailOut(VersionOut):
     parameters: dict[str, Any]
-    """params.yaml and auguments.yaml of its training, resolved."""
+    """params.yaml and auguments.yaml of its training, resolved; empty where it was trained elsewhere."""
 
 
 class LatencyOut(BaseModel):
@@ -124,10 +130,22 @@ class ComparedOut(BaseModel):
 
 
 # Paths without an id stand first, or they would be read as one.
-@router.post("/register", summary="The version of a run that has ended well, or why it has none")
-def register(wb: Bench, _user: Trainer, body: Register) -> DetailOut:
-    """A run registers its model by itself when it ends; this never makes a second version of it."""
-    return _detail(wb, version_changes.of_run(wb, body.run_id).id)
+@router.post("/register", summary="The version of a run, or one from MLflow that was trained elsewhere")
+def register(wb: Bench, user: Trainer, body: Register) -> DetailOut:
+    """A run registers its model by itself when it ends well: `{"run_id": 7}` says which version, or why there is none.
+
+    `{"theme_id": 1, "uri": "models:/reviews/3"}` takes a version over that MLflow has and that was trained elsewhere:
+    a python_function whose signature has one column of texts, a user's id, or columns of numbers, texts, moments.
+    Neither ever makes a second version of the same.
+    """
+    match body.run_id, body.theme_id, body.uri:
+        case int(run_id), None, None:
+            version = version_changes.of_run(wb, run_id)
+        case None, int(theme_id), str(uri):
+            version = outside.register(wb, user, theme_id, uri)
+        case _:
+            raise InvalidInput("Send either “run_id”, or “theme_id” and “uri”.")
+    return _detail(wb, version.id)
 
 
 @router.get("", summary="Model versions, newest first, filtered and by pages")
@@ -172,7 +190,7 @@ def compare(request: Request, wb: Bench, _user: Viewer, ids: str) -> ComparedOut
             "“{ids}” is no list of versions; write their ids with commas between.", ids=ids[:80]
         ) from None
     found = versions_compared.of_versions(wb, wanted)
-    by_run = {version.run_id: version.id for version in found.versions}
+    by_run = {registry.made_by(version): version.id for version in found.versions}
     per_class: dict[str, dict[int, float]] = {}
     for mark in found.runs.marks:
         for label, f1 in mark.f1.items():
@@ -217,7 +235,7 @@ def evaluate(
     request: Request, wb: Bench, _user: Viewer, version_id: Id, split: Literal["test", "valid"] = "test"
 ) -> EvaluationOut:
     problems.speak(request)
-    return evaluation_out(report.of_run(wb, registry.get(wb, version_id).run_id, split))
+    return evaluation_out(report.of_run(wb, registry.made_by(registry.get(wb, version_id)), split))
 
 
 @router.post("/{version_id}/deploy", status_code=201, summary="Serve a version")
@@ -239,7 +257,9 @@ def add_benchmark(wb: Bench, user: Trainer, version_id: Id, body: AddBenchmark) 
 
 def _detail(wb: Workbench, version_id: int) -> DetailOut:
     version = registry.get(wb, version_id)
-    spec = runs.get(wb, version.run_id).spec
     scores = model_benchmarks.newest(wb, [version_id])[version_id]
     fields = version_fields(version, scores, aliases.of(wb, [version])[version_id])
+    if version.run_id is None:
+        return DetailOut(**fields, parameters={})
+    spec = runs.get(wb, version.run_id).spec
     return DetailOut(**fields, parameters={"params": spec.params, "auguments": spec.auguments})

@@ -1,4 +1,7 @@
-"""Stored. A model version as one zip that predicts without Veritrain, streamed from where MLflow keeps it."""
+"""Stored. A model version as one zip that predicts without Veritrain, streamed from where MLflow keeps it.
+
+Of one that was trained elsewhere it holds the files as MLflow has them, and their hashes.
+"""
 
 from __future__ import annotations
 
@@ -52,22 +55,29 @@ def stream(wb: Workbench, actor: auth.User, version_id: int) -> Download:
             "Repeat its run.",
             n=version.version,
         )
+    below = "" if version.run_id is None else proof.OWN
     own = {
-        name.removeprefix(proof.OWN): sha
-        for name, sha in sorted(version.files.items())
-        if name.startswith(proof.OWN)
+        name.removeprefix(below): sha for name, sha in sorted(version.files.items()) if name.startswith(below)
     }
-    config = _config(wb, version, own)
-    run = runs.get(wb, version.run_id)
+    if version.run_id is None:
+        _read(wb, version, proof.MODEL, own.get(proof.MODEL, ""))
+        texts = {}
+    else:
+        texts = _texts(wb, version, runs.get(wb, version.run_id), own)
     name = f"{version.model_name}-{version.version}"
-    texts = {
+    wb.db.write(lambda connection: _note(connection, actor, version))
+    return Download(name, _chunks(wb, version, name, below, own, texts))
+
+
+def _texts(wb: Workbench, version: Version, run: Run, own: Mapping[str, str]) -> dict[str, str]:
+    """What goes along with the files of a version that was trained here."""
+    config = _config(wb, version, own)
+    return {
         "README.md": _readme(version, config, own),
         "labels.txt": "".join(f"{label}\n" for label in config["labels"]),
         "optuna_params.yaml": params.to_yaml(_search(wb, run)),
         "predict.py": PREDICT.read_text(encoding="utf-8"),
     }
-    wb.db.write(lambda connection: _note(connection, actor, version))
-    return Download(name, _chunks(wb, version, name, own, texts))
 
 
 def _note(connection: sa.Connection, actor: auth.User, version: Version) -> None:
@@ -75,7 +85,7 @@ def _note(connection: sa.Connection, actor: auth.User, version: Version) -> None
 
 
 def _chunks(
-    wb: Workbench, version: Version, folder: str, own: Mapping[str, str], texts: Mapping[str, str]
+    wb: Workbench, version: Version, folder: str, below: str, own: Mapping[str, str], texts: Mapping[str, str]
 ) -> Iterator[bytes]:
     archive = Zip()
     sums = dict(own)
@@ -84,7 +94,7 @@ def _chunks(
         sums[name] = hashlib.sha256(data).hexdigest()
         yield from archive.add(f"{folder}/{name}", data, len(data))
     for name, sha256 in own.items():
-        yield from archive.pour(f"{folder}/{name}", _checked(wb, version, name, sha256))
+        yield from archive.pour(f"{folder}/{name}", _checked(wb, version, f"{below}{name}", sha256))
     listed = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(sums.items())).encode()
     yield from archive.add(f"{folder}/{SUMS}", listed, len(listed))
     yield from archive.end()
@@ -93,12 +103,12 @@ def _chunks(
 def _checked(wb: Workbench, version: Version, name: str, sha256: str) -> Iterator[bytes]:
     """The pieces of a file. Raises Conflict at its end where it is another one."""
     whole = hashlib.sha256()
-    for piece in proof.read(wb, version, f"{proof.OWN}{name}"):
+    for piece in proof.read(wb, version, name):
         whole.update(piece)
         yield piece
     if whole.hexdigest() != sha256:
         log.error("%s of %s is not the file that the training wrote", name, version.uri)
-        raise _exchanged(name)
+        raise _exchanged(name.removeprefix(proof.OWN))
 
 
 def _exchanged(name: str) -> Conflict:
@@ -109,15 +119,18 @@ def _exchanged(name: str) -> Conflict:
 
 
 def _config(wb: Workbench, version: Version, own: Mapping[str, str]) -> dict[str, Any]:
-    """Read before anything is sent, so that a refusal can still be one."""
+    found: dict[str, Any] = json.loads(_read(wb, version, f"{proof.OWN}{CONFIG}", own.get(CONFIG, "")))
+    return found
+
+
+def _read(wb: Workbench, version: Version, name: str, sha256: str) -> bytes:
+    """One of the files before anything is sent, so that a refusal can still be one."""
     try:
-        data = b"".join(_checked(wb, version, CONFIG, own.get(CONFIG, "")))
+        return b"".join(_checked(wb, version, name, sha256))
     except FileNotFoundError as error:
-        raise _exchanged(CONFIG) from error
+        raise _exchanged(name.removeprefix(proof.OWN)) from error
     except httpx.HTTPError as error:
         raise Unavailable("MLflow at {url} does not answer.", url=wb.settings.mlflow_url) from error
-    found: dict[str, Any] = json.loads(data)
-    return found
 
 
 def _search(wb: Workbench, run: Run) -> OptunaParams:

@@ -89,7 +89,7 @@ def hear(seen: Observed) -> None:
     deployment = str(seen.deployment_id) if seen.deployment_id is not None else NOBODY
     gateway_requests.labels(model, deployment, str(seen.status)).inc()
     gateway_seconds.labels(model, deployment).observe(seen.seconds)
-    answered = sum(told.label is not None for told in seen.predictions)
+    answered = sum(told.label is not None or told.answered for told in seen.predictions)
     if answered:
         gateway_images.labels(model, deployment).inc(answered)
 

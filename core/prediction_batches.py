@@ -73,10 +73,11 @@ class Batch:
 def create(wb: Workbench, actor: auth.User, version_id: int, name: str = "") -> Batch:
     """A batch without images, for this version; named by the moment where no name is given.
 
-    Raises InvalidInput, NotFound, NotAllowed.
+    Raises InvalidInput, NotFound, NotAllowed, Conflict for a version that takes no images.
     """
     auth.require(actor, auth.VIEWER)
     version = registry.get(wb, version_id)
+    registry.require_images(version)
     now = datetime.now(UTC)
     name = _name(name) or f"{now:%Y-%m-%d %H:%M} UTC"
 

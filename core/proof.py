@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import quote
 
 import httpx
 import pyarrow as pa
 
-from core import ledger, registry, runs, snapshots
+from core import ledger, mlflow_files, registry, runs, snapshots
 from core.errors import Conflict, Unavailable
-from core.files import FileStore, sha256
+from core.files import sha256
 from core.ledger import Entry
 from core.params.fields import N_
 from core.registry import Version
@@ -25,10 +24,6 @@ UNKNOWN: Literal["unknown"] = "unknown"
 LEDGER: Literal["ledger"] = "ledger"
 SNAPSHOT: Literal["snapshot"] = "snapshot"
 FILES: Literal["files"] = "files"
-PIECE = 1 << 20
-"""Bytes of a file that are hashed at once."""
-TIMEOUT = httpx.Timeout(60.0, connect=2.0)
-_PROXIED = "mlflow-artifacts:/"
 OWN = "artifacts/"
 """Where our files lie among those that MLflow keeps; what lies around them is for MLflow alone."""
 MODEL = "MLmodel"
@@ -50,12 +45,20 @@ _TEXTS = {
         "The list of images that it learnt from is not the one that was frozen: it is missing, or says something else. "
         "Restore {path} from a backup."
     ),
+    (SNAPSHOT, UNKNOWN): N_("Nothing is known of what it learnt from, because it was trained elsewhere."),
     (FILES, SOUND): N_(
         "All {n} files of the model are, byte for byte, those that the training wrote ({hash})."
     ),
     (FILES, BROKEN): N_(
         "Files of the model are missing, were exchanged or were added after the training: {names}. Do not use this "
         "version; repeat its run."
+    ),
+    ("elsewhere", SOUND): N_(
+        "All {n} files of the model are, byte for byte, those that were registered ({hash})."
+    ),
+    ("elsewhere", BROKEN): N_(
+        "Files of the model are missing, were exchanged or were added after it was registered: {names}. Do not use this "
+        "version; register another one."
     ),
     ("checksum", BROKEN): N_(
         "The hashes of the model's files are not those that the ledger kept when it was promoted. "
@@ -69,7 +72,7 @@ _TEXTS = {
 }
 
 
-_SPECIAL = {"promised": "checksum", "head": "head", "url": "away"}
+_SPECIAL = {"promised": "checksum", "head": "head", "url": "away", "elsewhere": "elsewhere"}
 """Fields that ask for a sentence of their own."""
 
 
@@ -133,6 +136,8 @@ def _ledger(wb: Workbench, decisions: int) -> Line:
 
 
 def _snapshot(wb: Workbench, version: Version) -> Line:
+    if version.run_id is None:
+        return Line(SNAPSHOT, UNKNOWN)
     kept = runs.get(wb, version.run_id).spec.snapshot
     try:
         same = snapshots.says(wb, kept.path) == version.snapshot_hash
@@ -140,7 +145,7 @@ def _snapshot(wb: Workbench, version: Version) -> Line:
         same = False
     if not same:
         return Line(SNAPSHOT, BROKEN, {"path": kept.path})
-    return Line(SNAPSHOT, SOUND, {"hash": version.snapshot_hash[:12]})
+    return Line(SNAPSHOT, SOUND, {"hash": str(version.snapshot_hash)[:12]})
 
 
 def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
@@ -154,9 +159,10 @@ def _files(wb: Workbench, version: Version, decisions: Sequence[Entry]) -> Line:
         wrong |= _added(wb, version, version.files)
     except (httpx.HTTPError, OSError):
         return Line(FILES, UNKNOWN, {"url": wb.settings.mlflow_url})
+    elsewhere = {"elsewhere": True} if version.run_id is None else {}
     if wrong:
-        return Line(FILES, BROKEN, {"names": ", ".join(sorted(wrong))})
-    return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]})
+        return Line(FILES, BROKEN, {"names": ", ".join(sorted(wrong))} | elsewhere)
+    return Line(FILES, SOUND, {"n": len(version.files), "hash": (version.checksum or "")[:12]} | elsewhere)
 
 
 def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
@@ -165,33 +171,11 @@ def _added(wb: Workbench, version: Version, files: Collection[str]) -> set[str]:
     Of older versions only our own files were hashed; then what lies around them is not looked at.
     """
     try:
-        there = list(_names(wb, place(wb, version)))
+        there = list(mlflow_files.names(wb.settings.mlflow_url, place(wb, version)))
     except FileNotFoundError:
         return set()
     ours = (name for name in there if name not in files and name != ADDED_BY_MLFLOW)
     return {name for name in ours if MODEL in files or name.startswith(OWN)}
-
-
-def _names(wb: Workbench, folder: str) -> Iterator[str]:
-    """Every file below a folder of MLflow's, from there."""
-    if not folder.startswith(_PROXIED):
-        yield from FileStore(folder).names()
-        return
-    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts"
-    root = folder.removeprefix(_PROXIED).lstrip("/")
-    waiting = [""]
-    while waiting:
-        below = waiting.pop()
-        asked = {"path": f"{root}/{below}".rstrip("/")}
-        answer = httpx.get(url, params=asked, timeout=TIMEOUT, trust_env=False)
-        if answer.status_code == 404:  # the files themselves say that they are missing
-            continue
-        answer.raise_for_status()
-        for each in answer.json().get("files", []):
-            if each.get("is_dir"):
-                waiting.append(f"{below}{each['path']}/")
-            else:
-                yield f"{below}{each['path']}"
 
 
 def _sha256(wb: Workbench, version: Version, name: str) -> str | None:
@@ -204,26 +188,9 @@ def _sha256(wb: Workbench, version: Version, name: str) -> str | None:
 
 def read(wb: Workbench, version: Version, name: str) -> Iterator[bytes]:
     """A file of the model in pieces, from where MLflow keeps it. Raises FileNotFoundError, httpx.HTTPError."""
-    folder = place(wb, version)
-    if not folder.startswith(_PROXIED):
-        with FileStore(folder).open(name) as file:
-            while piece := file.read(PIECE):
-                yield piece
-        return
-    path = quote(f"{folder.removeprefix(_PROXIED).lstrip('/')}/{name}")
-    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow-artifacts/artifacts/{path}"
-    with httpx.stream("GET", url, timeout=TIMEOUT, trust_env=False) as answer:
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise FileNotFoundError(name)
-        answer.raise_for_status()
-        yield from answer.iter_bytes(PIECE)
+    return mlflow_files.read(wb.settings.mlflow_url, place(wb, version), name)
 
 
-def place(wb: Workbench, version: Version, timeout: httpx.Timeout = TIMEOUT) -> str:
+def place(wb: Workbench, version: Version, timeout: httpx.Timeout = mlflow_files.TIMEOUT) -> str:
     """Where MLflow keeps the version's files. Raises FileNotFoundError where MLflow has no such version, HTTPError."""
-    asked = {"name": version.model_name, "version": str(version.version)}
-    url = f"{wb.settings.mlflow_url}/api/2.0/mlflow/model-versions/get-download-uri"
-    answer = httpx.get(url, params=asked, timeout=timeout, trust_env=False)
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        raise FileNotFoundError(version.uri)
-    return str(answer.raise_for_status().json()["artifact_uri"])
+    return mlflow_files.place(wb.settings.mlflow_url, version.model_name, version.version, timeout)

@@ -21,9 +21,10 @@ from core.db.tables import (
     models,
     themes,
 )
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.files import FileStore
 from core.ledger import STAGING
+from core.signatures import FIELDS, VISION, Column, called
 from core.spec import RunSpec
 from core.versions import FIRST, Semver
 from core.workbench import Workbench
@@ -40,10 +41,12 @@ class Version:
     version: int
     """MLflow's version number."""
     stage: str
-    run_id: int
+    run_id: int | None
+    """That made it; None: it was trained elsewhere, see core.outside."""
     uri: str
     """models:/name/version"""
-    snapshot_hash: str
+    snapshot_hash: str | None
+    """None where there is no run."""
     code: dict[str, Any]
     metrics: dict[str, Any]
     """{"valid": {…}, "test": {…}}"""
@@ -55,13 +58,21 @@ class Version:
     """Bytes of those files."""
     semver: Semver
     kind: str
-    """vision"""
+    """One of core.signatures.KINDS."""
     architecture: str
+    """Of what was trained elsewhere, MLflow's name of what made it: sklearn, transformers, …"""
     weights: str
     """That the training began with: none, default, or a file's name."""
     description: str
     tags: tuple[str, ...]
     deleted_at: datetime | None
+    inputs: tuple[Column, ...] | None
+    """What it takes; None: images."""
+
+    @property
+    def called(self) -> str:
+        """The model as people know it."""
+        return called(self.kind, self.theme_name, self.model_name)
 
     @property
     def checksum(self) -> str | None:
@@ -76,7 +87,12 @@ def fingerprint(files: Mapping[str, str]) -> str:
 
 
 def versions(
-    wb: Workbench, theme_id: int | None = None, *, limit: int | None = None, before: int | None = None
+    wb: Workbench,
+    theme_id: int | None = None,
+    *,
+    kind: str | None = None,
+    limit: int | None = None,
+    before: int | None = None,
 ) -> list[Version]:
     """Versions, newest first; of one theme or of all that are not deleted; with `before`, those with smaller ids.
 
@@ -85,15 +101,17 @@ def versions(
     query = _select().where(themes.c.deleted_at.is_(None), _LIVE).order_by(model_registry.c.id.desc())
     if theme_id is not None:
         query = query.where(models.c.theme_id == theme_id)
+    if kind is not None:
+        query = query.where(model_registry.c.kind == kind)
     if before is not None:
         query = query.where(model_registry.c.id < before)
     with wb.db.read() as connection:
         return _found(connection, query.limit(limit))
 
 
-def newest(wb: Workbench, theme_id: int | None = None) -> Version | None:
-    """The version that was registered last; of one theme or of all that are not deleted."""
-    found = versions(wb, theme_id, limit=1)
+def newest(wb: Workbench, theme_id: int | None = None, *, kind: str | None = None) -> Version | None:
+    """The version that was registered last; of one theme or of all that are not deleted, of one kind or of any."""
+    found = versions(wb, theme_id, kind=kind, limit=1)
     return found[0] if found else None
 
 
@@ -132,6 +150,28 @@ def of_run(wb: Workbench, run_id: int) -> Version | None:
     return found[0] if found else None
 
 
+def made_by(version: Version) -> int:
+    """The run that made it. Raises Conflict where it was trained elsewhere."""
+    if version.run_id is None:
+        raise Conflict(
+            "Version {n} of “{name}” was trained elsewhere, so nothing is known here of its training and its answers.",
+            n=version.version,
+            name=version.model_name,
+        )
+    return version.run_id
+
+
+def require_images(version: Version) -> None:
+    """Raises Conflict for a version that takes something else."""
+    if version.kind != VISION:
+        raise Conflict(
+            "Version {n} of “{name}” takes “{field}”, no images; choose a version that was trained here.",
+            n=version.version,
+            name=version.model_name,
+            field=FIELDS[version.kind],
+        )
+
+
 def record(
     connection: sa.Connection, files: FileStore, run: Mapping[Any, Any], result: dict[str, Any]
 ) -> int | None:
@@ -147,15 +187,7 @@ def record(
     spec = RunSpec.model_validate(run["spec"])
     now = datetime.now(UTC)
     name = result["model"]["name"]
-    model_id = connection.execute(sa.select(models.c.id).where(models.c.name == name)).scalar()
-    if model_id is None:
-        [model_id] = next_ids(connection, "models_id_seq", 1)
-        connection.execute(
-            models.insert().values(id=model_id, theme_id=spec.theme_id, name=name, created_at=now)
-        )
-    lock(connection, model_id)
-    highest = highest_semver(connection, model_id)
-    number = highest.next() if highest else FIRST
+    model_id, number = place(connection, spec.theme_id, name, now)
     base = spec.params["model"]
     [version_id] = next_ids(connection, "model_registry_id_seq", 1)
     connection.execute(
@@ -192,6 +224,17 @@ def record(
         connection, model_train_data, [{"version_id": version_id, **row} for row in manifest.to_pylist()]
     )
     return version_id
+
+
+def place(connection: sa.Connection, theme_id: int, name: str, at: datetime) -> tuple[int, Semver]:
+    """Within the transaction that registers a version: the id of its model, made if need be, and its number."""
+    model_id = connection.execute(sa.select(models.c.id).where(models.c.name == name)).scalar()
+    if model_id is None:
+        [model_id] = next_ids(connection, "models_id_seq", 1)
+        connection.execute(models.insert().values(id=model_id, theme_id=theme_id, name=name, created_at=at))
+    lock(connection, model_id)
+    highest = highest_semver(connection, model_id)
+    return model_id, highest.next() if highest else FIRST
 
 
 def lock(connection: sa.Connection, model_id: int) -> None:
@@ -265,4 +308,5 @@ def _version(row: Mapping[Any, Any], tags: Collection[str]) -> Version:
         description=row["description"],
         tags=tuple(tags),
         deleted_at=row["deleted_at"],
+        inputs=None if row["inputs"] is None else tuple(Column(**each) for each in row["inputs"]),
     )

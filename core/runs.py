@@ -25,6 +25,8 @@ KIND: Literal["vision"] = "vision"
 """Jobs of other kinds are no runs to a person: see core.suggestion_jobs."""
 TRIAL: Literal["trial"] = "trial"
 """A run of a tuning: people look at it one by one, lists leave it out."""
+MODEL_NAMES = "veritrain-theme-"
+"""How the registered names in MLflow of what is trained here begin; the theme's id follows."""
 MAX_HISTORY = 500
 
 
@@ -218,7 +220,7 @@ def freeze(wb: Workbench, actor: auth.User, theme: themes.Theme) -> RunSpec:
         kind=KIND,
         theme_id=theme.id,
         theme_name=theme.name,
-        model_name=f"veritrain-theme-{theme.id}",
+        model_name=f"{MODEL_NAMES}{theme.id}",
         labels=snapshot.labels,
         snapshot=SnapshotRef(id=snapshot.id, hash=snapshot.hash, path=snapshot.path),
         params=chosen.model_dump(mode="json"),

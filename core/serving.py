@@ -28,8 +28,9 @@ from core.db.tables import model_registry, models, themes
 from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
 from core.gateway import breaker, lanes
 from core.gateway.images import Given, Part, Prediction, parts
-from core.gateway.lanes import Lane, Row
+from core.gateway.lanes import Lane, Row, Wire
 from core.gateway.observed import Observed, Told, observe
+from core.gateway.rows import Table
 from core.monitoring import inputs
 from core.notices import outbox
 from core.registry import Version
@@ -229,7 +230,8 @@ def predict(
 
     `files` are taken one after the other, so that no more than a request's worth is held.
 
-    Raises what `servers_up` raises, Unavailable when its server does not answer, InvalidInput for too many images.
+    Raises what `servers_up` raises, Unavailable when its server does not answer, InvalidInput for too many images,
+    Conflict for a version that takes none.
     """
     auth.require(actor, auth.VIEWER)
     return ask(wb, get(wb, deployment_id), files)
@@ -293,16 +295,24 @@ async def ask_async(
 
 
 def _sent(wb: Workbench, deployment: Deployment, part: Part) -> Future[list[Row]]:
-    urls = servers_up(deployment)
-    kept = _LANES.setdefault(wb.db, {})
-    lane = kept.get(deployment.id)
-    if lane is None:
-        own = wb.settings
-        options = lanes.Options(own.batch_images, own.batch_wait, own.predict_seconds)
-        lane = kept.setdefault(deployment.id, Lane(options))
+    registry.require_images(deployment.version)
+    way, urls = lane(wb, deployment)
     for data in part.readable:
         inputs.offer(deployment.id, data)
-    return lane.submit(urls, part.readable)
+    return way.submit(urls, part.readable)
+
+
+def lane(wb: Workbench, deployment: Deployment) -> tuple[Lane, list[str]]:
+    """The way to its servers, and where they answer. Raises as `servers_up`."""
+    urls = servers_up(deployment)
+    kept = _LANES.setdefault(wb.db, {})
+    found = kept.get(deployment.id)
+    if found is None:
+        own, columns = wb.settings, deployment.version.inputs
+        options = lanes.Options(own.batch_images, own.batch_wait, own.predict_seconds)
+        wire: Wire = lanes.IMAGES if columns is None else Table(columns)
+        found = kept.setdefault(deployment.id, Lane(options, wire=wire))
+    return found, urls
 
 
 def servers_up(deployment: Deployment) -> list[str]:

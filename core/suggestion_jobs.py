@@ -18,6 +18,7 @@ from core.db.engine import next_ids
 from core.db.tables import finetuning_jobs, train_data, users
 from core.errors import Conflict, InvalidInput, NotFound, VeritrainError
 from core.events import Status
+from core.signatures import VISION
 from core.spec import SuggestSpec, VersionRef
 from core.suggestion_files import BATCH, MANIFEST, RESULT
 from core.workbench import Workbench
@@ -33,12 +34,13 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, version_id: int | None
     """Have a model version (the theme's newest by default) suggest labels; returns the job's id.
 
     Raises InvalidInput without a version, without images, or where labels of the model are gone;
-    Conflict while suggestions are being made; NotFound, NotAllowed, Unavailable without the queue.
+    Conflict while suggestions are being made, or for a version that takes no images; NotFound, NotAllowed,
+    Unavailable without the queue.
     """
     auth.require(actor, auth.LABELER)
     theme = themes.get(wb, theme_id)
     if version_id is None:
-        newest = registry.newest(wb, theme_id)
+        newest = registry.newest(wb, theme_id, kind=VISION)
         if newest is None:
             raise InvalidInput(
                 "The theme “{name}” has no trained model yet that could suggest labels; train one first.",
@@ -132,12 +134,13 @@ def _version(wb: Workbench, theme_id: int, version_id: int) -> registry.Version:
     version = registry.get(wb, version_id)
     if version.theme_id != theme_id:
         raise NotFound("There is no model version {id} in this theme.", id=version_id)
+    registry.require_images(version)
     return version
 
 
 def _live_label_ids(wb: Workbench, theme: themes.Theme, version: registry.Version) -> tuple[int, ...]:
     """Ids of the labels the model tells apart, in the order of its outputs. Raises InvalidInput."""
-    snapshot = runs.get(wb, version.run_id).spec.snapshot
+    snapshot = runs.get(wb, registry.made_by(version)).spec.snapshot
     with wb.files.open(snapshot.path) as file:
         table = pq.read_table(file, columns=["label", "label_id"])
     pairs = table.group_by(["label", "label_id"]).aggregate([]).to_pylist()

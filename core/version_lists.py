@@ -12,12 +12,12 @@ from core.db.tables import model_registry, model_tags, models, themes
 from core.errors import InvalidInput
 from core.ledger import STAGES
 from core.registry import Version
+from core.signatures import KINDS, VISION, called
 from core.versions import Semver
 from core.workbench import Workbench
 
 MAX_PAGE = 200
 METRICS = ("test.accuracy", "test.macro_f1", "valid.accuracy", "valid.macro_f1")
-KINDS = ("vision",)
 Match = Literal["any", "all"]
 
 _R = model_registry.c
@@ -94,6 +94,12 @@ class Choice(NamedTuple):
     stage: str
     accuracy: float | None
     """On the test images, 0–1."""
+    model: str | None
+    """Name of what was trained elsewhere; None: it is the theme's own."""
+
+    def title(self, version: str) -> str:
+        """Within its theme; `version` is a word with {n} in it."""
+        return (f"{self.model}, " if self.model else "") + version.format(n=self.version)
 
 
 def page(
@@ -138,15 +144,25 @@ def page(
 def choices(wb: Workbench, theme_id: int) -> list[Choice]:
     """All versions of a theme, newest first."""
     query = (
-        sa.select(_R.id, _R.version, _R.major, _R.minor, _R.patch, _R.stage, _metric("test.accuracy"))
+        sa.select(
+            _R.id,
+            _R.version,
+            _R.major,
+            _R.minor,
+            _R.patch,
+            _R.stage,
+            _metric("test.accuracy"),
+            models.c.name,
+            _R.kind,
+        )
         .join(models, models.c.id == _R.model_id)
         .where(models.c.theme_id == theme_id, _R.deleted_at.is_(None))
         .order_by(_R.id.desc())
     )
     with wb.db.read() as connection:
         return [
-            Choice(version_id, version, Semver(*numbers), stage, accuracy)
-            for version_id, version, *numbers, stage, accuracy in connection.execute(query)
+            Choice(version_id, version, Semver(*numbers), stage, accuracy, None if kind == VISION else name)
+            for version_id, version, *numbers, stage, accuracy, name, kind in connection.execute(query)
         ]
 
 
@@ -156,13 +172,14 @@ class Named(NamedTuple):
     id: int
     name: str
     """In MLflow."""
-    theme_name: str
+    called: str
+    """See core.signatures.called."""
 
 
 def named(wb: Workbench, theme_id: int | None = None) -> list[Named]:
     """Models by the names of their themes."""
     query = (
-        sa.select(models.c.id, models.c.name, themes.c.name)
+        sa.select(models.c.id, models.c.name, themes.c.name, _R.kind)
         .distinct()
         .join(themes, themes.c.id == models.c.theme_id)
         .join(model_registry, _R.model_id == models.c.id)
@@ -172,7 +189,10 @@ def named(wb: Workbench, theme_id: int | None = None) -> list[Named]:
     if theme_id is not None:
         query = query.where(models.c.theme_id == theme_id)
     with wb.db.read() as connection:
-        return [Named(*row) for row in connection.execute(query)]
+        return [
+            Named(model_id, name, called(kind, theme_name, name))
+            for model_id, name, theme_name, kind in connection.execute(query)
+        ]
 
 
 def tags(wb: Workbench, theme_id: int | None = None) -> list[str]:

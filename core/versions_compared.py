@@ -61,7 +61,8 @@ class Versions:
 def chosen(wb: Workbench, ids: Sequence[int]) -> list[Version]:
     """The versions to compare, by their runs, each once.
 
-    Raises InvalidInput where they are too few or too many, Conflict where they are of different themes, NotFound.
+    Raises InvalidInput where they are too few or too many, Conflict where they are of different themes or one was
+    trained elsewhere, NotFound.
     """
     wanted = set(ids)
     if not LEAST <= len(wanted) <= MOST:
@@ -71,7 +72,7 @@ def chosen(wb: Workbench, ids: Sequence[int]) -> list[Version]:
             least=LEAST,
             most=MOST,
         )
-    found = sorted(registry.by_id(wb, wanted).values(), key=lambda version: version.run_id)
+    found = sorted(registry.by_id(wb, wanted).values(), key=registry.made_by)
     if len({version.theme_id for version in found}) > 1:
         raise Conflict("These versions are of different themes, so they answered different questions.")
     return found
@@ -84,10 +85,10 @@ def of_versions(wb: Workbench, ids: Sequence[int]) -> Versions:
     for version_id, own in model_benchmarks.newest(wb, [version.id for version in found]).items():
         for each in own:
             scores.setdefault(each.name, {})[version_id] = each.score
-    made_by = {version.id: runs.get(wb, version.run_id) for version in found}
+    made_by = {version.id: runs.get(wb, registry.made_by(version)) for version in found}
     return Versions(
         tuple(found),
-        compared.of_runs(wb, [version.run_id for version in found]),
+        compared.of_runs(wb, [registry.made_by(version) for version in found]),
         dict(sorted(scores.items())),
         {version_id: _slices(wb, run) for version_id, run in made_by.items()},
         _latency(wb, found),

@@ -4,7 +4,7 @@ It waits for one line on its input: a JSON object of `uri`, `host`, `port`, `fol
 `log` and, where they are known, `files` (SHA-256 by name): it serves no others. From then on it is what
 `mlflow models serve --env-manager local` ends as: uvicorn with MLflow's scoring server. Beside that server's paths it
 has one for the gateway that takes images as they are: without base64, a table and a check of its columns an answer
-comes some milliseconds sooner.
+comes some milliseconds sooner. A model whose signature says that it takes something else has none.
 Nothing of Veritrain may be imported here: a model's code stands on its own.
 """
 
@@ -101,14 +101,17 @@ class BesideMlflow:
 
         self._mlflows = mlflows
         self._model = model
+        signature = model.metadata.get_input_schema()
+        self._for_images = signature is None or signature.input_names() == ["image"]
         try:
             self._rows = getattr(model.unwrap_python_model(), "rows", None)
         except MlflowException:  # it is of another kind
             self._rows = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] != IMAGES_PATH:
-            await self._mlflows(scope, receive, send)
+        if scope["type"] != "http" or scope["path"] != IMAGES_PATH or not self._for_images:
+            asked = scope["type"] == "http" and scope["path"] == "/invocations"
+            await self._mlflows(scope, receive, noting(send) if asked else send)
             return
         from starlette.requests import Request
         from starlette.responses import Response
@@ -132,6 +135,31 @@ class BesideMlflow:
         table = pd.DataFrame({"image": [base64.b64encode(image).decode() for image in images]})
         predictions_to_json(self._model.predict(table), text)
         return text.getvalue()
+
+
+def noting(send: Any) -> Any:
+    """An ASGI `send` that writes into the log why MLflow's server refuses, which it tells its caller alone."""
+    refused: list[bytes] = []
+
+    async def noted(message: Any) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            refused.append(b"")
+        elif refused:
+            refused.append(message.get("body", b""))
+            if not message.get("more_body"):
+                print(reason(b"".join(refused)), flush=True)
+        await send(message)
+
+    return noted
+
+
+def reason(body: bytes) -> str:
+    """Of a refusal by MLflow's server; what was asked, which it may repeat before that, is left out."""
+    try:
+        said = json.loads(body)
+        return str(said.get("stack_trace") or said["message"].rpartition("\nError: ")[2])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{len(body)} bytes that say why it was refused cannot be read"
 
 
 def unframed(body: bytes) -> list[bytes]:

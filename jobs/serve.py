@@ -146,7 +146,7 @@ class Server:
 
 
 def predict_first(port: int) -> None:
-    """One grey image; a model of something else refuses it, and is as warm as it gets by then."""
+    """One grey image; where a model takes something else there is nothing to send, and it is as warm as it gets."""
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "grey").save(out, "PNG")
     with contextlib.suppress(httpx.HTTPError), httpx.Client(timeout=WARM_SECONDS, trust_env=False) as http:

@@ -126,7 +126,7 @@ def _opponents(versions: list[Choice]) -> tuple[str, tuple[int, int]]:
             )
         arm = trial.plan.names.index(variant)
         return variant, (trial.plan.versions[0], trial.plan.versions[arm])
-    called = {version.id: _("version {n}").format(n=version.version) for version in versions}
+    called = {version.id: version.title(_("version {n}")) for version in versions}
     ids = list(called)
     left, right = st.columns(2)
     a = left.selectbox(

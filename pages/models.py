@@ -33,6 +33,7 @@ from pages.widgets import (
     alert_rules,
     deployments,
     frame,
+    outside,
     promotion,
     proved,
     steps,
@@ -54,7 +55,9 @@ theme_id = theme.id if theme else None
 may_deploy = me.may(auth.TRAINER)
 if theme:
     steps.draw(wb, me, theme, "models")
-    frame.link(_("Promotion rules"), "rules.py", {"theme": theme.id})
+    with st.container(horizontal=True, vertical_alignment="center", key="models-head"):
+        frame.link(_("Promotion rules"), "rules.py", {"theme": theme.id})
+        outside.button(wb, me, theme)
 
 
 @frame.fragment(run_every=2)
@@ -204,11 +207,9 @@ def roll_back(version: Version) -> None:
 
 def menu(version: Version) -> None:
     """What is done less often with a version."""
-    words = {
-        "passport": _("Passport"),
-        "run": _("Open its training"),
-        "verify": _("Check that it is what it was"),
-    }
+    words = {"passport": _("Passport")}
+    words |= {"mlflow": _("Open in MLflow")} if version.run_id is None else {"run": _("Open its training")}
+    words["verify"] = _("Check that it is what it was")
     if may_deploy:
         words |= {"edit": _("Change number, tags, description"), "benchmark": _("Note a benchmark")}
         words |= {
@@ -224,6 +225,8 @@ def menu(version: Version) -> None:
             frame.go("passport.py", version=version.id)
         case "run":
             frame.go("run.py", run=version.run_id)
+        case "mlflow":
+            frame.load(f"/mlflow/#/models/{version.model_name}/versions/{version.version}")
         case "verify":
             verify(version)
         case "edit":
@@ -358,7 +361,7 @@ def pager(page: Page) -> None:
 
 def once() -> None:
     """What was in production at a moment that the person chooses."""
-    known = {each.id: each.theme_name for each in version_lists.named(wb, theme_id)}
+    known = {each.id: each.called for each in version_lists.named(wb, theme_id)}
     with st.expander(_("What was in production on …?"), key="once"):
         model_id = next(iter(known))
         if len(known) > 1:
@@ -382,7 +385,8 @@ def once() -> None:
                 text.format(when=when(moment), version=title(version), number=version.semver),
                 width="content",
             )
-            frame.link(_("Open its training"), "run.py", {"run": version.run_id})
+            if version.run_id is not None:
+                frame.link(_("Open its training"), "run.py", {"run": version.run_id})
             if version.deleted_at is None:
                 frame.link(_("Passport"), "passport.py", {"version": version.id})
 

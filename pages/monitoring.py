@@ -59,7 +59,7 @@ def choose(found: list[Deployment]) -> list[Deployment]:
 
 def name_of(deployment: Deployment) -> str:
     version = deployment.version
-    theme_name = frame.shorten(version.theme_name, 40)
+    theme_name = frame.shorten(version.called, 60)
     name = _("{theme}, version {n}").format(theme=theme_name, n=version.version) + f" · {deployment.id}"
     return name if deployment.desired == serving.UP else _("{name} (stopped)").format(name=name)
 

@@ -1,4 +1,7 @@
-"""Drop images on a deployed model, see its answers, correct them, take them away; or have many predicted meanwhile."""
+"""Drop images on a deployed model, see its answers, correct them, take them away; or have many predicted meanwhile.
+
+Of a model that was trained elsewhere: write texts, user ids or rows.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from core.i18n import ngettext
 from core.labels import Label
 from core.passport.names import stage as stage_name
 from core.serving import Deployment, Prediction
-from pages.widgets import answer_gallery, deployments, frame, prediction_batches, steps
+from core.signatures import VISION
+from pages.widgets import answer_gallery, deployments, frame, predict_rows, prediction_batches, steps
 
 SHOWN = 60
 """Answers of a page, and refused files that are named; the downloads have all of them."""
@@ -52,10 +56,13 @@ def nothing_deployed() -> None:
         if theme:
             frame.link(_("Go to training"), "training.py", {"theme": theme.id})
         return
-    st.info(
-        _("No model is deployed, so nobody could answer at once. In the background any version predicts.")
-    )
-    name = _("{theme}, version {n}").format(theme=newest.theme_name, n=newest.version)
+    if newest.kind == VISION:
+        st.info(
+            _("No model is deployed, so nobody could answer at once. In the background any version predicts.")
+        )
+    else:
+        st.info(_("No model is deployed, so nobody could answer."))
+    name = _("{theme}, version {n}").format(theme=newest.called, n=newest.version)
     if me.may(auth.TRAINER):
         if st.button(
             _("Deploy {model}").format(model=name),
@@ -82,7 +89,7 @@ def choose(found: list[Deployment]) -> Deployment:
         _("Model"),
         found,
         found.index(first),
-        format_func=lambda each: f"{deployments.title(each)} · {stage_name(each.version.stage)}",
+        format_func=lambda each: f"{deployments.name(each)} · {stage_name(each.version.stage)}",
         key="model",
         help=_("Which deployed model answers."),
     )
@@ -229,16 +236,21 @@ def ask(deployment: Deployment) -> None:
 
 VIEWS = {"now": _("A few images, at once"), "many": _("Many images, in the background")}
 
-view = frame.choice(
-    "view",
-    VIEWS,
-    _("How many images"),
-    default="now",
-    help=_("Many are predicted by a worker while you do something else; no model need be deployed for that."),
-)
+whose = theme.id if theme else None
+view: str | None = "now"
+if registry.newest(wb, whose, kind=VISION) is not None or registry.newest(wb, whose) is None:
+    view = frame.choice(
+        "view",
+        VIEWS,
+        _("How many images"),
+        default="now",
+        help=_(
+            "Many are predicted by a worker while you do something else; no model need be deployed for that."
+        ),
+    )
 if view == "many":
     prediction_batches.draw(wb, me, theme)
-elif not (live := serving.deployments(wb, theme.id if theme else None)):
+elif not (live := serving.deployments(wb, whose)):
     nothing_deployed()
 else:
     deployment = choose(live)
@@ -246,6 +258,9 @@ else:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{deployments.title(deployment)}**")
             st.markdown(deployments.state(deployment))
-        ask(deployment)
+        if deployment.version.inputs is None:
+            ask(deployment)
+        else:
+            predict_rows.draw(wb, me, deployment)
     else:
         waiting(deployment.id)

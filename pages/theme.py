@@ -8,6 +8,7 @@ from core import auth, image_filter, images, registry, splits, teamwork, themes,
 from core.i18n import gettext as _
 from core.i18n import ngettext
 from core.labels import Label
+from core.signatures import VISION
 from pages.widgets import frame, grid, steps, upload
 
 theme = frame.theme_from_url(workbench.current())
@@ -193,6 +194,6 @@ grid.draw(
     st.session_state.get(STAMP, 0),
     people=auth.list_users(wb),
     imports=[{"id": each.id, "name": each.source} for each in transfer.history(wb, theme.id)],
-    has_model=registry.newest(wb, theme.id) is not None,
+    has_model=registry.newest(wb, theme.id, kind=VISION) is not None,
     day=day,
 )

@@ -155,6 +155,7 @@ def _read(row: Mapping[str, Any]) -> Item:
 def _deployment(wb: Workbench, version_id: int) -> int:
     """Id of the deployment that serves a version now."""
     version = registry.get(wb, version_id)
+    registry.require_images(version)
     found = next((each for each in serving.deployments(wb) if each.version.id == version_id), None)
     if found is None:
         raise Conflict(

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from core import auth, serving
+from core import auth, registry, serving
 from core.ab import assigning, interactions, queries, trials
 from core.db.tables import ab_exposures
 from core.errors import Conflict, VeritrainError
@@ -60,6 +60,7 @@ def answer(
     deployment = serving.recent(wb, version_id)
     if deployment is None:
         raise Conflict("Version {n} of this test is not deployed; deploy it under Models.", n=version_id)
+    registry.require_images(deployment.version)
     if arm is not None and _expose(wb, trial, unit, arm, key, known=kept is not None) != arm:
         # Somebody else gave this new user another variant in the same moment.
         return answer(wb, actor, test_id, unit, image, key=key, segments=segments)

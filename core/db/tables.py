@@ -293,7 +293,7 @@ finetuning_jobs = sa.Table(
     "finetuning_jobs",
     metadata,
     id_column("finetuning_jobs"),
-    sa.Column("kind", sa.String(16), nullable=False),  # vision
+    sa.Column("kind", sa.String(16), nullable=False),  # see core.signatures.KINDS
     *reference("theme_id", "themes", nullable=True),
     *reference("snapshot_id", "snapshots", nullable=True),
     sa.Column("dataset_id", sa.BigInteger),  # a text dataset instead of a theme
@@ -380,12 +380,14 @@ model_registry = sa.Table(
     metadata,
     id_column("model_registry"),
     *reference("model_id", "models"),
-    *reference("run_id", "finetuning_jobs"),
+    *reference("run_id", "finetuning_jobs", nullable=True),  # NULL = it was trained elsewhere
     sa.Column("version", sa.Integer, nullable=False),  # MLflow's version number
     sa.Column("stage", sa.String(16), nullable=False),  # staging | production | archived
     sa.Column("uri", sa.Text, nullable=False),  # models:/name/version
-    sa.Column("snapshot_hash", sa.String(64), nullable=False),
-    sa.Column("code", Json, nullable=False),  # {"commit", "dirty", "source_hash"}
+    sa.Column("snapshot_hash", sa.String(64)),  # NULL where there is no run
+    sa.Column(
+        "code", Json, nullable=False
+    ),  # {"commit", "dirty", "source_hash"}; empty where there is no run
     sa.Column("metrics", Json, nullable=False),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("files", Json),  # {name: SHA-256}; NULL for versions of before they were kept
@@ -399,6 +401,7 @@ model_registry = sa.Table(
     sa.Column("labels", Json, nullable=False),  # in the order of the model's outputs
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("deleted_at", Time),
+    sa.Column("inputs", Json),  # [{"name", "type", "required"}]; NULL for what is trained here
 )
 postgres_index(model_registry, "run_id")
 sa.Index(

@@ -56,14 +56,14 @@ def measure(wb: Workbench, version_id: int) -> Measured:
     found = policy.of_theme(wb, version.theme_id)
     rules = found.rules
     asked = rules.champion.slices
-    run = runs.get(wb, version.run_id)
+    run = None if version.run_id is None else runs.get(wb, version.run_id)
     return Measured(
         policy=found,
         champion_id=champion.id if champion else None,
         slices=(marks.by_kind(wb, version, champion, asked.delta),) if asked.enabled else (),
-        mark=(marks.metric(run, rules.metric),) if rules.metric.enabled else (),
+        mark=(marks.metric(version, run, rules.metric),) if rules.metric.enabled else (),
         costs=(
-            *([costs.latency(run, rules.latency.limit)] if rules.latency.enabled else []),
+            *([costs.latency(version, run, rules.latency.limit)] if rules.latency.enabled else []),
             *([costs.size(version, rules.size.limit)] if rules.size.enabled else []),
         ),
         dataset=(release.dataset(wb, version.theme_id),) if rules.release.dataset else (),

@@ -16,6 +16,8 @@ GREEN, RED, OPEN = "green", "red", "open"
 VERDICT, ACCURACY, SLICES = "verdict", "accuracy", "slices"
 METRIC, BENCHMARK, LATENCY, SIZE = "metric", "benchmark", "latency", "size"
 DATASET, APPROVAL = "dataset", "approval"
+ELSEWHERE = "elsewhere"
+"""The case of a red line that asks for what only a training here measures."""
 _SHARES = frozenset({"own", "other", "value", "low", "minimum", "delta"})
 """Fields that are shares, 0–1."""
 
@@ -54,7 +56,7 @@ class Line:
             return "other images"
         if self.code == VERDICT and self.state == RED and "test" in self.fields:
             return "newer test"
-        return self.case or self.code
+        return f"{self.code} {ELSEWHERE}" if self.case == ELSEWHERE else self.case or self.code
 
     def _shown(self) -> dict[str, str]:
         """Numbers as people read them."""

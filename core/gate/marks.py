@@ -15,7 +15,8 @@ from core.addresses import Address
 from core.db.tables import model_train_data
 from core.evaluations import answers, compared, intervals, slices
 from core.evaluations.slices import Slice
-from core.gate.lines import ACCURACY, GREEN, METRIC, OPEN, RED, SLICES, Line
+from core.gate.costs import made
+from core.gate.lines import ACCURACY, ELSEWHERE, GREEN, METRIC, OPEN, RED, SLICES, Line
 from core.params.promotion import MetricRule
 from core.quality.effect import Paired, paired
 from core.registry import Version
@@ -26,9 +27,11 @@ from core.workbench import Workbench
 def accuracy(connection: sa.Connection, version: Version, champion: Version | None) -> Line:
     """Whether it is right as often as what is in production, where both were tested on the same images."""
     if champion is None:
-        return Line(ACCURACY, OPEN, address=_alone(version))
+        return Line(ACCURACY, OPEN, address=made(version))
     fields = {"champion": champion.version, "champion_id": champion.id}
-    address = _beside(version, champion)
+    if version.run_id is None or champion.run_id is None:
+        return Line(ACCURACY, RED, fields, ELSEWHERE, made(version))
+    address = _beside(champion.run_id, version.run_id)
     own, other = (each.metrics.get("test", {}).get("accuracy") for each in (version, champion))
     if own is None or other is None or not _same_test(connection, version, champion):
         return Line(ACCURACY, OPEN, fields, address=address)
@@ -36,9 +39,11 @@ def accuracy(connection: sa.Connection, version: Version, champion: Version | No
     return Line(ACCURACY, state, fields | {"own": own, "other": other}, address=address)
 
 
-def metric(run: Run, rule: MetricRule) -> Line:
+def metric(version: Version, run: Run | None, rule: MetricRule) -> Line:
     """Whether the lower end of a mark's interval at 95 % reaches the minimum."""
-    address = Address("run", {"run": run.id})
+    address = made(version)
+    if run is None:
+        return Line(METRIC, RED, {"minimum": rule.minimum}, ELSEWHERE, address)
     confusion = (run.result or {}).get("confusion", {}).get("test")
     if not confusion or not np.sum(confusion):
         return Line(METRIC, RED, {"run_id": run.id}, "not tested", address)
@@ -79,10 +84,12 @@ def by_kind(wb: Workbench, version: Version, champion: Version | None, delta: fl
     Only images that were in the test of both count, by the labels of the newer run. Reads all answers of both.
     """
     if champion is None:
-        return Line(SLICES, OPEN, address=_alone(version))
-    address = _beside(version, champion)
+        return Line(SLICES, OPEN, address=made(version))
     fields: dict[str, Any] = {"champion": champion.version, "champion_id": champion.id, "delta": delta}
+    if version.run_id is None or champion.run_id is None:
+        return Line(SLICES, RED, fields, ELSEWHERE, made(version))
     ids = (champion.run_id, version.run_id)
+    address = _beside(*ids)
     if any(run.result is None for run in runs.many(wb, ids)):
         return Line(SLICES, RED, fields, "no answers", address)
     found = compared.of_runs(wb, ids)
@@ -125,13 +132,8 @@ def _said(found: _Kind) -> dict[str, Any]:
     }
 
 
-def _alone(version: Version) -> Address:
-    """Where its own marks are, while there are no others to compare them with."""
-    return Address("run", {"run": version.run_id})
-
-
-def _beside(version: Version, champion: Version) -> Address:
-    return Address("compare", {"runs": f"{champion.run_id},{version.run_id}"})
+def _beside(champion: int, run: int) -> Address:
+    return Address("compare", {"runs": f"{champion},{run}"})
 
 
 def _same_test(connection: sa.Connection, one: Version, two: Version) -> bool:

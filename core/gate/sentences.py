@@ -71,6 +71,18 @@ TEXTS = {
     ("benchmark", "green"): _BENCHMARK,
     ("benchmark", "red"): _BENCHMARK,
     ("no score", "red"): N_("It has no score in “{name}” yet; at least {floor:.3g} is asked for."),
+    ("accuracy elsewhere", "red"): N_(
+        "Its accuracy was not measured here, because it was trained elsewhere."
+    ),
+    ("slices elsewhere", "red"): N_(
+        "How it does on kinds of images was not measured here, because it was trained elsewhere."
+    ),
+    ("metric elsewhere", "red"): N_(
+        "A minimum is asked for, and nothing was measured here, because it was trained elsewhere."
+    ),
+    ("latency elsewhere", "red"): N_(
+        "How long it takes for one answer was not measured here, because it was trained elsewhere."
+    ),
     ("latency", "green"): _LATENCY,
     ("latency", "red"): _LATENCY,
     ("not timed", "red"): N_(
@@ -95,6 +107,10 @@ _BETTER = N_("Its run says what would help most; train again with that.")
 _TESTS = N_("That may be chance: label more images and split them, then train again with more test images.")
 _SMALLER = N_("Train again with a smaller architecture or smaller images.")
 
+_MEASURED_THERE = N_(
+    "Note what was measured there as a benchmark; an administrator can promote it with a written reason."
+)
+
 NEXT = {
     "verdict": N_("Run an A/B test with version {champion} as A and this one as B, and conclude it."),
     "newer test": N_("Improve the version, or run another A/B test of both to its end."),
@@ -111,6 +127,10 @@ NEXT = {
     "no score": N_("Measure it and add its score to the version."),
     "latency": _SMALLER,
     "not timed": N_("Train again: it is measured after every training."),
+    "accuracy elsewhere": _MEASURED_THERE,
+    "slices elsewhere": _MEASURED_THERE,
+    "metric elsewhere": _MEASURED_THERE,
+    "latency elsewhere": _MEASURED_THERE,
     "size": _SMALLER,
     "not weighed": N_("Train again: newer versions know their size."),
     "dataset": N_("Repair what its failed lines name."),

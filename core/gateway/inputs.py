@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from core import archives
@@ -74,14 +74,7 @@ def is_archive(data: bytes) -> bool:
 
 def frame(settings: Settings, body: dict[str, Any]) -> list[tuple[str, bytes]]:
     """The images of a request in MLflow's protocol, a row each, so no archives. Raises InvalidInput."""
-    present = [name for name in FORMATS if name in body]
-    if len(present) != 1:
-        raise InvalidInput(
-            "Send exactly one of {all}; this request has {count}.",
-            all=", ".join(FORMATS),
-            count=len(present),
-        )
-    kind = present[0]
+    kind = form(body)
     cells = {
         "dataframe_split": _split,
         "dataframe_records": _records,
@@ -98,15 +91,33 @@ def frame(settings: Settings, body: dict[str, Any]) -> list[tuple[str, bytes]]:
     return found
 
 
-def _split(value: Any) -> list[Any]:
+def form(body: Mapping[str, Any]) -> str:
+    """Which of FORMATS a request in MLflow's protocol has. Raises InvalidInput."""
+    present = [name for name in FORMATS if name in body]
+    if len(present) != 1:
+        raise InvalidInput(
+            "Send exactly one of {all}; this request has {count}.",
+            all=", ".join(FORMATS),
+            count=len(present),
+        )
+    return present[0]
+
+
+def split_rows(value: Any, check: Callable[[list[Any]], None] = lambda columns: None) -> list[list[Any]]:
+    """The `data` of a `dataframe_split`, each row as long as its `columns`, which `check` sees. Raises InvalidInput."""
     columns = value.get("columns") if isinstance(value, dict) else None
     rows = value.get("data") if isinstance(value, dict) else None
     if not isinstance(columns, list) or not isinstance(rows, list):
         raise InvalidInput("“dataframe_split” is an object with “columns” and “data”, each a list.")
-    _has_column(columns)
+    check(columns)
     if not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
         raise InvalidInput("Each row of “data” is a list with one value for each of “columns”.")
-    place = columns.index(COLUMN)
+    return rows
+
+
+def _split(value: Any) -> list[Any]:
+    rows = split_rows(value, _has_column)
+    place = value["columns"].index(COLUMN)
     return [row[place] for row in rows]
 
 

@@ -1,7 +1,8 @@
 """Pure. The way to one deployment's model servers: what arrives while they are busy goes together in the next batch.
 
 A single request on an idle lane is sent at once. Under load a worker waits a few milliseconds for the rest of those
-who were answered together, since a model takes a batch in little more time than one image.
+who were answered together, since a model takes a batch in little more time than one image. How images, or rows of
+what is trained elsewhere, go over the line is the lane's `Wire`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
@@ -31,9 +32,9 @@ Row = dict[str, Any]
 """What a model says of one image: label, confidence, probabilities, error."""
 
 BATCH_BYTES = 32 * MIB
-"""Most bytes of images in one request to a model server, unless one image has more."""
+"""Most bytes of items in one request to a model server, unless one item has more."""
 MAX_WAITING = 2_048
-"""Images that may wait for one deployment; beyond, whoever comes is told to come again."""
+"""Items that may wait for one deployment; beyond, whoever comes is told to come again."""
 REST_SECONDS = 1.0
 """How long a replica whose connection broke is asked only when there is no other."""
 PATIENCE_SECONDS = 12.0
@@ -41,7 +42,6 @@ PATIENCE_SECONDS = 12.0
 TRY_SECONDS = 0.1
 WORKER_SECONDS = 5.0
 """How long a lane's thread waits for work before it ends."""
-BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,66 @@ class Options:
     """Seconds for the model server to answer one batch."""
 
 
+class Wire(Protocol):
+    """How items of requests go to a model server."""
+
+    @property
+    def path(self) -> str:
+        """Of the server."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def size(self, item: Any, /) -> int:
+        """Bytes, about."""
+
+    def shape(self, items: Sequence[Any]) -> Hashable:
+        """Only requests of one shape go together."""
+
+    def body(self, items: Sequence[Any]) -> bytes: ...
+
+    def answers(self, data: bytes) -> Any:
+        """What the body of an answer says, one for each item. Raises ValueError, KeyError, TypeError."""
+
+    def refused(self, status: int) -> VeritrainError:
+        """Of a request that the server answered with this status."""
+
+
+class Images:
+    """Their bytes as they are, for a path of our own model servers."""
+
+    path = IMAGES_PATH
+    headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/octet-stream"}
+    size = staticmethod(len)
+
+    def shape(self, items: Sequence[bytes]) -> Hashable:
+        return None
+
+    def body(self, items: Sequence[bytes]) -> bytes:
+        return framed(items)
+
+    def answers(self, data: bytes) -> Any:
+        return json.loads(data)["predictions"]
+
+    def refused(self, status: int) -> VeritrainError:
+        return Unavailable(
+            "The model server refused the request ({status}); look at its state under Models.", status=status
+        )
+
+
+IMAGES = Images()
+
+
 class _Ask:
-    """Images of one request, answered together."""
+    """Items of one request, answered together."""
 
-    __slots__ = ("future", "images", "size")
+    __slots__ = ("future", "items", "shape", "size")
 
-    def __init__(self, images: Sequence[bytes]) -> None:
-        self.images = images
-        self.size = sum(map(len, images))
-        self.future: Future[list[Row]] = Future()
+    def __init__(self, wire: Wire, items: Sequence[Any]) -> None:
+        self.items = items
+        self.size = sum(map(wire.size, items))
+        self.shape = wire.shape(items)
+        self.future: Future[list[Any]] = Future()
 
 
 class _Refused(Exception):
@@ -75,42 +126,44 @@ class _Refused(Exception):
 class Lane:
     """Of one deployment; any thread may submit. Its own threads, one a replica, come with work and end without."""
 
-    def __init__(self, options: Options, breaker: Breaker | None = None) -> None:
+    def __init__(self, options: Options, breaker: Breaker | None = None, wire: Wire = IMAGES) -> None:
         self.options = options
+        self.wire = wire
         self.breaker = breaker or Breaker()
         self._change = threading.Condition()
         self._waiting: deque[_Ask] = deque()
-        self._images = 0
+        self._items = 0
         """Of those who wait."""
         self._workers = self._idle = 0
         self._wanted = 1
-        """Images that wake a worker."""
+        """Items that wake a worker."""
         self._last = (0, 0)
-        """Requests and images of the last batch."""
+        """Requests and items of the last batch."""
         self._urls: tuple[str, ...] = ()
         self._busy: dict[str, int] = {}
         self._rest_until: dict[str, float] = {}
 
-    def submit(self, urls: Sequence[str], images: Sequence[bytes]) -> Future[list[Row]]:
-        """A row for each image, in their order, of whichever of the servers at `urls`.
+    def submit(self, urls: Sequence[str], items: Sequence[Any]) -> Future[list[Any]]:
+        """An answer for each item, in their order, of whichever of the servers at `urls`.
 
         Raises Unavailable at once while the breaker is open or too many wait. The future raises Unavailable where no
-        server answers or one refuses. Whoever does not wait any longer cancels it.
+        server answers or one refuses, InvalidInput where a model cannot answer such rows. Whoever does not wait any
+        longer cancels it.
         """
-        ask = _Ask(images)
-        if not images:
+        ask = _Ask(self.wire, items)
+        if not items:
             ask.future.set_result([])
             return ask.future
         with self._change:
             self.breaker.check()
-            if self._waiting and self._images + len(images) > MAX_WAITING:
+            if self._waiting and self._items + len(items) > MAX_WAITING:
                 raise Unavailable(
                     "The model has too much to do at the moment; try again in {seconds} s.", seconds=1
                 )
             self._urls = tuple(urls)
             self._waiting.append(ask)
-            self._images += len(images)
-            if not self._idle or self._images >= self._wanted:
+            self._items += len(items)
+            if not self._idle or self._items >= self._wanted:
                 self._wake()
         return ask.future
 
@@ -141,7 +194,7 @@ class Lane:
                 if self._last[0] > 1 and time.monotonic() - began < self.options.wait:
                     self._linger(min(self.options.images, self._last[1]))
                 if batch := self._take():
-                    self._last = (len(batch), sum(len(ask.images) for ask in batch))
+                    self._last = (len(batch), sum(len(ask.items) for ask in batch))
                     if self._waiting:
                         self._wake()
                     return batch
@@ -151,46 +204,42 @@ class Lane:
         self._change.wait(seconds)
         self._idle -= 1
 
-    def _linger(self, images: int) -> None:
+    def _linger(self, items: int) -> None:
         """Wait a little for as many as came together last time."""
         until = time.monotonic() + self.options.wait
-        self._wanted = images
-        while self._images < images and (left := until - time.monotonic()) > 0:
+        self._wanted = items
+        while self._items < items and (left := until - time.monotonic()) > 0:
             self._wait(left)
         self._wanted = 1
 
     def _take(self) -> list[_Ask]:
         batch: list[_Ask] = []
-        images = size = 0
+        items = size = 0
         while self._waiting:
             ask = self._waiting[0]
-            images += len(ask.images)
+            items += len(ask.items)
             size += ask.size
-            if batch and (images > self.options.images or size > BATCH_BYTES):
+            full = items > self.options.images or size > BATCH_BYTES
+            if batch and (full or ask.shape != batch[0].shape):
                 break
             self._waiting.popleft()
-            self._images -= len(ask.images)
+            self._items -= len(ask.items)
             if ask.future.set_running_or_notify_cancel():
                 batch.append(ask)
             else:
-                images -= len(ask.images)
+                items -= len(ask.items)
                 size -= ask.size
         return batch
 
     def _answer(self, batch: list[_Ask]) -> None:
         try:
-            rows = self._ask([image for ask in batch for image in ask.images])
+            rows = self._ask([item for ask in batch for item in ask.items])
         except _Refused as error:
             if len(batch) > 1:  # one of them is at fault; the others have nothing to do with it
                 for ask in batch:
                     self._answer([ask])
                 return
-            batch[0].future.set_exception(
-                Unavailable(
-                    "The model server refused the request ({status}); look at its state under Models.",
-                    status=error.status,
-                )
-            )
+            batch[0].future.set_exception(self.wire.refused(error.status))
         except VeritrainError as error:
             for ask in batch:
                 ask.future.set_exception(error)
@@ -201,12 +250,12 @@ class Lane:
         else:
             start = 0
             for ask in batch:
-                ask.future.set_result(rows[start : start + len(ask.images)])
-                start += len(ask.images)
+                ask.future.set_result(rows[start : start + len(ask.items)])
+                start += len(ask.items)
 
-    def _ask(self, images: list[bytes]) -> list[Row]:
+    def _ask(self, items: list[Any]) -> list[Any]:
         """Raises Unavailable, _Refused."""
-        answer = self._sent(framed(images))
+        answer = self._sent(self.wire.body(items))
         if answer.status >= 500:
             self.breaker.failed()
         else:
@@ -214,9 +263,9 @@ class Lane:
         if answer.status != 200:
             raise _Refused(answer.status)
         try:
-            rows: list[Row] = json.loads(answer.data)["predictions"]
-            if len(rows) != len(images):
-                raise ValueError(f"{len(rows)} answers to {len(images)} images")
+            rows = self.wire.answers(answer.data)
+            if not isinstance(rows, list) or len(rows) != len(items):
+                raise ValueError(f"{len(rows)} answers to {len(items)} items")
         except (ValueError, KeyError, TypeError) as error:
             log.error("what a model server answered: %r", error)
             raise Unavailable(
@@ -239,7 +288,11 @@ class Lane:
             asked.add(url)
             try:
                 return _pool().request(
-                    "POST", f"{url}{IMAGES_PATH}", body=body, headers=BYTES, timeout=self.options.timeout
+                    "POST",
+                    f"{url}{self.wire.path}",
+                    body=body,
+                    headers=self.wire.headers,
+                    timeout=self.options.timeout,
                 )
             except ReadTimeoutError as error:
                 self.breaker.failed()

@@ -16,16 +16,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Told:
-    """What was answered for one image; never the image itself."""
+    """What was answered for one image or row; never the image or row itself."""
 
     label: str | None
-    """None: it could not be read."""
+    """None: it could not be read, or is `answered` otherwise."""
     confidence: float | None
     width: int | None = None
     """Pixels, as they stand in the file; None where the file is no image."""
     height: int | None = None
     brightness: float | None = None
     """Mean of its grey levels, 0 to 1; known for sampled requests alone, since it takes decoding."""
+    answered: bool = False
+    """Of a row: its answer need not be a label."""
 
 
 @dataclass(frozen=True)

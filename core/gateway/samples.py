@@ -1,4 +1,4 @@
-"""Pure. A share of the requests as rows of JSON, to look at later: what was answered, never the image."""
+"""Pure. A share of the requests as rows of JSON, to look at later: what was answered, never what was asked."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import threading
 from dataclasses import asdict
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 from core import logs
-from core.gateway.observed import Observed
+from core.gateway.observed import Observed, Told
 from core.settings import MIB, Settings
 
 FILE = "predictions.jsonl"
 FILE_BYTES, FILES = 10 * MIB, 5
 """Of one file, and how many older ones are kept."""
 MAX_IMAGES = 100
-"""Images of one request that are written down."""
+"""Images or rows of one request that are written down."""
 
 _lock = threading.Lock()
 _open: dict[Path, logging.Handler] = {}
@@ -31,7 +32,7 @@ def chosen(settings: Settings) -> bool:
 
 def keep(settings: Settings, seen: Observed) -> None:
     """Append a row to `logs/predictions.jsonl` in the data folder."""
-    row = {
+    row: dict[str, Any] = {
         "at": seen.at.isoformat(timespec="milliseconds"),
         "request_id": logs.request_id(),
         "model": seen.model,
@@ -39,12 +40,20 @@ def keep(settings: Settings, seen: Observed) -> None:
         "deployment": seen.deployment_id,
         "ms": round(seen.seconds * 1000, 1),
         "status": seen.status,
-        "images": [asdict(told) for told in seen.predictions[:MAX_IMAGES]],
     }
+    told = seen.predictions[:MAX_IMAGES]
+    if any(each.answered for each in told):
+        row["rows"] = [{"label": each.label, "confidence": each.confidence} for each in told]
+    else:
+        row["images"] = [_image(each) for each in told]
     text = json.dumps(row, ensure_ascii=False)
     _file(settings.data_dir / "logs" / FILE).emit(
         logging.LogRecord(__name__, logging.INFO, "", 0, text, None, None)
     )
+
+
+def _image(told: Told) -> dict[str, Any]:
+    return {name: value for name, value in asdict(told).items() if name != "answered"}
 
 
 def _file(path: Path) -> logging.Handler:

@@ -13,6 +13,8 @@ from typing import Any
 
 FASTEST, PER_DOUBLING, BUCKETS = 0.001, 4, 72
 """Response times: the first bucket ends at FASTEST seconds, four are a doubling, the last is open from 262 s on."""
+MOST_CLASSES = 2_000
+"""Labels that are counted: what writes short texts has as many answers as it has requests."""
 CONFIDENCES = 20
 """Bins of the confidence, 0–1."""
 
@@ -104,13 +106,15 @@ class Counts:
         elif status >= 400:
             self.refused += 1
 
-    def answer(self, label: str | None, confidence: float | None) -> None:
-        """One image of it; None where it could not be read."""
+    def answer(self, label: str | None, confidence: float | None, answered: bool = False) -> None:
+        """One image of it; None where it could not be read, or was `answered` by something else than a label."""
         if label is None:
-            self.unread += 1
+            self.images += answered
+            self.unread += not answered
             return
         self.images += 1
-        self.classes[label] += 1
+        if label in self.classes or len(self.classes) < MOST_CLASSES:
+            self.classes[label] += 1
         if confidence is not None:
             self.confidences += confidence
             self.confidence[min(int(confidence * CONFIDENCES), CONFIDENCES - 1)] += 1

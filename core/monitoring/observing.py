@@ -67,7 +67,7 @@ class Observer:
             counts = self._counts((seen.deployment_id, minutes.minute_of(seen.at)))
             counts.hear(seen.seconds, seen.status)
             for told in seen.predictions:
-                counts.answer(told.label, told.confidence)
+                counts.answer(told.label, told.confidence, told.answered)
 
     def offer(self, deployment_id: int, data: bytes) -> None:
         """An image that the deployment was asked about."""

@@ -60,17 +60,17 @@ CURVES = ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid
 def passport(wb: Workbench, version_id: int) -> Passport:
     """Raises NotFound. An MLflow that is away is no error: what only it knows is missing then."""
     version = registry.get(wb, version_id)
-    run = runs.get(wb, version.run_id)
+    run = None if version.run_id is None else runs.get(wb, version.run_id)
     with wb.db.read() as connection:
         purpose = _purpose(connection, version.theme_id)
-        data = _data(wb, connection, version, run)
+        data = None if run is None else _data(wb, connection, version, run)
         served = _served(connection, version_id)
     return Passport(
         made_at=datetime.now(UTC),
-        identity=_identity(wb, version, run),
+        identity=_identity(wb, version),
         purpose=purpose,
         data=data,
-        training=_training(wb, version, run),
+        training=None if run is None else _training(wb, version, run),
         evaluation=_evaluation(wb, version, run),
         decisions=_decisions(wb, version_id),
         deployments=served,
@@ -78,7 +78,7 @@ def passport(wb: Workbench, version_id: int) -> Passport:
     )
 
 
-def _identity(wb: Workbench, version: Version, run: Run) -> Identity:
+def _identity(wb: Workbench, version: Version) -> Identity:
     try:
         place: str | None = proof.place(wb, version, PATIENCE)
     except (httpx.HTTPError, FileNotFoundError):
@@ -94,7 +94,9 @@ def _identity(wb: Workbench, version: Version, run: Run) -> Identity:
         description=version.description,
         benchmarks={each.name: each.score for each in model_benchmarks.newest(wb, [version.id])[version.id]},
         uri=version.uri,
-        architecture=str(run.spec.params.get("model", {}).get("architecture", "")),
+        kind=version.kind,
+        architecture=version.architecture,
+        inputs=version.inputs,
         labels=version.labels,
         registered_at=version.created_at,
         files=version.files,
@@ -118,7 +120,7 @@ def _data(wb: Workbench, connection: sa.Connection, version: Version, run: Run) 
     checked_at, gate, override = _checks(connection, run)
     return Data(
         snapshot_id=kept.id,
-        hash=version.snapshot_hash,
+        hash=version.snapshot_hash or kept.hash,
         path=kept.path,
         frozen_at=row.created_at,
         counts=row.counts,
@@ -215,7 +217,9 @@ def _training(wb: Workbench, version: Version, run: Run) -> Training:
     )
 
 
-def _evaluation(wb: Workbench, version: Version, run: Run) -> Evaluation:
+def _evaluation(wb: Workbench, version: Version, run: Run | None) -> Evaluation:
+    if run is None:
+        return Evaluation(version.metrics, (), (), None)
     result = run.result or {}
     try:
         found: report.Report | None = report.of_run(wb, run.id)

@@ -11,6 +11,7 @@ from core.evaluations.advice import Advice
 from core.evaluations.calibration import Calibration
 from core.evaluations.intervals import Interval
 from core.evaluations.slices import Slice
+from core.signatures import Column
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class Identity:
     benchmarks: Mapping[str, float]
     """The newest score of each, 0–1, more is better."""
     uri: str
+    kind: str
+    """See core.signatures.KINDS."""
     architecture: str
+    inputs: tuple[Column, ...] | None
+    """What it takes; None: images."""
     labels: tuple[str, ...]
     registered_at: datetime
     files: Mapping[str, str] | None
@@ -220,8 +225,9 @@ class Passport:
     made_at: datetime
     identity: Identity
     purpose: Purpose
-    data: Data
-    training: Training
+    data: Data | None
+    training: Training | None
+    """Both None where it was trained elsewhere."""
     evaluation: Evaluation
     decisions: tuple[Decision, ...]
     deployments: tuple[Served, ...]

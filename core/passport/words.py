@@ -7,39 +7,29 @@ from __future__ import annotations
 
 from core.evaluations.words import share, span
 from core.i18n import gettext as _
-from core.passport import about_data, about_marks, about_past
+from core.passport import about_data, about_elsewhere, about_marks, about_past
 from core.passport.document import Block, Document, Section, Text, Unknown, pairs
 from core.passport.names import cards, megabytes, minute, stage
 from core.passport.structure import Passport
+from core.signatures import called
 
 
 def document(passport: Passport) -> Document:
     """The whole passport. What is missing says so where it is missing, and once more at the end."""
-    card = cards()
-    marks, past = passport.evaluation, about_past
+    card, past = cards(), about_past
+    elsewhere = passport.training is None
+    marks = passport.evaluation
     sections = [
         Section("details", _("What it is"), card["details"], _details(passport)),
         Section("purpose", _("What it is for"), card["use"], _purpose(passport)),
+        *(about_elsewhere.unknown(card) if elsewhere else _measured(passport, card)),
+        Section("ethics", _("People and rights"), card["ethics"], _ethics(elsewhere)),
         Section(
-            "factors", _("On which kinds of images it differs"), card["factors"], about_marks.kinds(marks)
+            "caveats",
+            _("What to heed"),
+            card["caveats"],
+            about_elsewhere.caveats() if elsewhere else about_marks.caveats(marks),
         ),
-        Section("metrics", _("How it is measured"), card["metrics"], about_marks.metrics(marks)),
-        Section(
-            "evaluation-data", _("Images it was tested on"), card["tested"], about_data.tested(passport.data)
-        ),
-        Section(
-            "training-data", _("Images it learnt from"), card["learnt"], about_data.learnt(passport.data)
-        ),
-        Section("training", _("How it was trained"), card["details"], about_data.training(passport.training)),
-        Section(
-            "analyses",
-            _("How well it does"),
-            card["analyses"],
-            about_marks.analyses(marks, passport.identity),
-        ),
-        Section("failures", _("Where it fails"), card["analyses"], about_marks.failures(marks)),
-        Section("ethics", _("People and rights"), card["ethics"], _ethics()),
-        Section("caveats", _("What to heed"), card["caveats"], about_marks.caveats(marks)),
         Section("decisions", _("Decisions"), "", past.decisions(passport.decisions)),
         Section("tests", _("A/B tests"), "", past.tests(passport.tests)),
         Section("deployments", _("Where it answered"), "", past.deployments(passport.deployments)),
@@ -53,9 +43,32 @@ def document(passport: Passport) -> Document:
     return Document(told.title, told.about, told.summary, (*told.sections, last))
 
 
+def _measured(passport: Passport, card: dict[str, str]) -> list[Section]:
+    """What the training left behind: data, parameters, marks."""
+    marks, data, training = passport.evaluation, passport.data, passport.training
+    assert data is not None and training is not None
+    return [
+        Section(
+            "factors", _("On which kinds of images it differs"), card["factors"], about_marks.kinds(marks)
+        ),
+        Section("metrics", _("How it is measured"), card["metrics"], about_marks.metrics(marks)),
+        Section("evaluation-data", _("Images it was tested on"), card["tested"], about_data.tested(data)),
+        Section("training-data", _("Images it learnt from"), card["learnt"], about_data.learnt(data)),
+        Section("training", _("How it was trained"), card["details"], about_data.training(training)),
+        Section(
+            "analyses",
+            _("How well it does"),
+            card["analyses"],
+            about_marks.analyses(marks, passport.identity),
+        ),
+        Section("failures", _("Where it fails"), card["analyses"], about_marks.failures(marks)),
+    ]
+
+
 def _title(passport: Passport) -> str:
     return _("Passport of {theme}, version {n}").format(
-        theme=passport.purpose.theme, n=passport.identity.version
+        theme=called(passport.identity.kind, passport.purpose.theme, passport.identity.model),
+        n=passport.identity.version,
     )
 
 
@@ -86,11 +99,12 @@ def _details(passport: Passport) -> tuple[Block, ...]:
         _("Model"): it.model,
         _("Version"): f"{it.version} ({it.semver})",
         _("Stage"): stage(it.stage),
-        _("Network"): it.architecture,
-        _("Labels"): ", ".join(it.labels),
-        _("Trained by"): passport.training.started_by,
-        _("Registered"): minute(it.registered_at),
+        _("Network") if passport.training else _("Made with"): it.architecture,
     }
+    if passport.training is not None:
+        facts[_("Labels")] = ", ".join(it.labels)
+        facts[_("Trained by")] = passport.training.started_by
+    facts[_("Registered")] = minute(it.registered_at)
     if it.aliases:
         facts[_("Aliases in MLflow")] = ", ".join(it.aliases)
     if it.tags:
@@ -107,6 +121,8 @@ def _details(passport: Passport) -> tuple[Block, ...]:
     if it.place:
         facts[_("Place of the files")] = it.place
     blocks: list[Block] = [pairs(facts, _("Item"), _("Value"))]
+    if passport.training is None:
+        blocks.append(about_elsewhere.origin())
     if it.files is None:
         blocks.append(
             Unknown(
@@ -123,14 +139,13 @@ def _details(passport: Passport) -> tuple[Block, ...]:
 
 
 def _purpose(passport: Passport) -> tuple[Block, ...]:
-    purpose = passport.purpose
-    blocks: list[Block] = [
-        Text(
-            _("It says which one of {n} labels an image has: {labels}.").format(
-                n=len(passport.identity.labels), labels=_(", ").join(passport.identity.labels)
-            )
-        )
-    ]
+    purpose, it = passport.purpose, passport.identity
+    blocks: list[Block] = []
+    if it.inputs is not None:
+        blocks += about_elsewhere.takes(it.kind, it.inputs)
+    else:
+        text = _("It says which one of {n} labels an image has: {labels}.")
+        blocks.append(Text(text.format(n=len(it.labels), labels=_(", ").join(it.labels))))
     if purpose.description.strip():
         blocks.append(Text(purpose.description.strip()))
     else:
@@ -139,24 +154,24 @@ def _purpose(passport: Passport) -> tuple[Block, ...]:
                 "purpose", _("Nobody wrote down what the model is meant for: its theme has no description.")
             )
         )
-    blocks.append(
-        Text(
-            _(
-                "Out of scope: images of another kind than those it learnt from. It gives one of its labels to every "
-                "image, also to one that shows none of them."
+    if it.inputs is None:
+        blocks.append(
+            Text(
+                _(
+                    "Out of scope: images of another kind than those it learnt from. It gives one of its labels to "
+                    "every image, also to one that shows none of them."
+                )
             )
         )
-    )
     if purpose.deleted:
         blocks.append(Text(_("The theme was deleted since.")))
     return tuple(blocks)
 
 
-def _ethics() -> tuple[Block, ...]:
-    return (
-        Unknown(
-            "people", _("Whether people can be seen in the images, and whether they agreed, is not recorded.")
-        ),
-        Unknown("rights", _("Who owns the images, and what they may be used for, is not recorded.")),
-        Unknown("harm", _("Whom a wrong answer harms was not examined.")),
-    )
+def _ethics(elsewhere: bool) -> tuple[Block, ...]:
+    harm = Unknown("harm", _("Whom a wrong answer harms was not examined."))
+    if elsewhere:
+        return (*about_elsewhere.ethics(), harm)
+    people = _("Whether people can be seen in the images, and whether they agreed, is not recorded.")
+    rights = _("Who owns the images, and what they may be used for, is not recorded.")
+    return (Unknown("people", people), Unknown("rights", rights), harm)

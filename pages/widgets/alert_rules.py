@@ -197,7 +197,7 @@ def _form(
         )
     model_id = one.version.model_id if one else None
     if alert is None and one is None:
-        by_model = {each.version.model_id: each.version.theme_name for each in chosen}
+        by_model = {each.version.model_id: each.version.called for each in chosen}
         model_id = st.selectbox(
             _("Model"),
             list(by_model),

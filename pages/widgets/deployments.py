@@ -117,9 +117,15 @@ def _lines(wb: Workbench, me: auth.User, deployment: Deployment) -> None:
     st.caption(text.format(shown=len(found), n=len(lines)))
 
 
-def title(deployment: Deployment) -> str:
+def name(deployment: Deployment) -> str:
+    """As it is, for lists to choose from."""
     version = deployment.version
-    return _("{theme}, version {n}").format(theme=frame.escape(version.theme_name), n=version.version)
+    return _("{theme}, version {n}").format(theme=version.called, n=version.version)
+
+
+def title(deployment: Deployment) -> str:
+    """The same in Markdown."""
+    return frame.escape(name(deployment))
 
 
 def by_stage(found: Sequence[Deployment]) -> list[Deployment]:

@@ -116,7 +116,7 @@ def _variants(
     def called(version_id: int) -> str:
         accuracy = by_id[version_id].accuracy
         shown = f" · {accuracy * 100:.1f} %" if accuracy is not None else ""
-        return _("version {n}").format(n=by_id[version_id].version) + shown
+        return by_id[version_id].title(_("version {n}")) + shown
 
     def equally() -> None:
         for row, share in zip(rows, _equal(len(rows)), strict=True):

@@ -21,6 +21,7 @@ from core.image_filter import Filter
 from core.passport.names import stage as stage_name
 from core.prediction_batches import OPEN, Batch
 from core.registry import Version
+from core.signatures import VISION
 from core.workbench import Workbench
 from pages.widgets import batch_answers, frame, upload, versions
 from pages.widgets.runs import badge, duration, when
@@ -48,7 +49,7 @@ def draw(wb: Workbench, me: auth.User, theme: themes.Theme | None) -> None:
 
 def _new(wb: Workbench, me: auth.User, theme: themes.Theme | None) -> None:
     st.subheader(_("New batch"), anchor=False)
-    newest = registry.versions(wb, theme.id if theme else None, limit=MOST_VERSIONS)
+    newest = registry.versions(wb, theme.id if theme else None, kind=VISION, limit=MOST_VERSIONS)
     found = sorted(newest, key=lambda each: versions.RANKS[each.stage])
     if not found:
         st.info(_("There is no model yet. Train one first; then you can use it here."))
@@ -194,7 +195,7 @@ def _list(wb: Workbench, me: auth.User, theme_id: int | None, collecting: Batch 
     found = prediction_batches.page(wb, theme_id, limit=PAGE, before=before)
     shown = [batch for batch in found if collecting is None or batch.id != collecting.id]
     if not shown and before is None:
-        if collecting is None and registry.newest(wb, theme_id) is not None:
+        if collecting is None and registry.newest(wb, theme_id, kind=VISION) is not None:
             st.caption(_("No batch yet. Choose a version and drop images above; the answers appear here."))
         return
     st.subheader(_("Batches"), anchor=False)

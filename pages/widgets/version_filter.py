@@ -12,6 +12,7 @@ from core.errors import VeritrainError
 from core.i18n import gettext as _
 from core.ledger import STAGES
 from core.passport.names import stage as stage_name
+from core.signatures import KINDS, ROWS, TEXT, USERS, VISION
 from core.version_lists import Filter
 from core.workbench import Workbench
 from pages.widgets import frame
@@ -41,7 +42,7 @@ def draw(wb: Workbench, theme: themes.Theme | None) -> Filter:
         label = _("More filters") + (f" ({hidden})" if hidden else "")
         with st.popover(label, key="more-filters", help=_("Tags, metrics and more.")):
             model = None if theme else _model(wb)
-            kind = _one("kind", {kind: _kind(kind) for kind in version_lists.KINDS}, _("Kind"))
+            kind = _one("kind", {kind: _kind(kind) for kind in KINDS}, _("Kind"))
             tags = st.multiselect(
                 _("Tags"),
                 known := version_lists.tags(wb, theme.id if theme else None),
@@ -71,12 +72,12 @@ def clear() -> None:
 
 
 def _kind(kind: str) -> str:
-    return {"vision": _("images")}[kind]
+    return {VISION: _("images"), TEXT: _("texts"), USERS: _("user ids"), ROWS: _("rows")}[kind]
 
 
 def _model(wb: Workbench) -> str | None:
     found = version_lists.named(wb)
-    return _one("model", {each.name: each.theme_name for each in found}, _("Theme"))
+    return _one("model", {each.name: each.called for each in found}, _("Theme"))
 
 
 def _match(tags: Sequence[str]) -> Literal["any", "all"]:

@@ -9,9 +9,10 @@ import streamlit as st
 from core.i18n import gettext as _
 from core.ledger import ARCHIVED, PRODUCTION, STAGING
 from core.model_benchmarks import Benchmark
+from core.passport.names import megabytes
 from core.passport.names import stage as stage_name
 from core.registry import Version
-from core.settings import MIB
+from core.signatures import VISION
 from pages.widgets import frame
 from pages.widgets.runs import percent, when
 
@@ -30,8 +31,9 @@ def badge(stage: str) -> str:
 
 def title(version: Version, *, theme: bool = True) -> str:
     """Its name in Markdown, with the theme's or within a theme's own screens without."""
-    name = f"{frame.escape(version.theme_name)}, " if theme else ""
-    return name + _("version {n}").format(n=version.version)
+    own = "" if version.kind == VISION else version.model_name
+    name = version.called if theme else own
+    return (f"{frame.escape(name)}, " if name else "") + _("version {n}").format(n=version.version)
 
 
 def heading(version: Version, aliases: Sequence[str], *, theme: bool) -> None:
@@ -50,13 +52,15 @@ def heading(version: Version, aliases: Sequence[str], *, theme: bool) -> None:
 
 def facts(version: Version, benchmarks: Sequence[Benchmark]) -> None:
     """What it is, how good it is and what people wrote about it."""
-    parts = [f"{version.architecture}", when(version.created_at)]
+    parts = [frame.escape(version.architecture), when(version.created_at)]
+    if version.run_id is None:
+        parts.insert(0, _("trained elsewhere"))
     test = version.metrics.get("test", {})
     if "accuracy" in test and "n" in test:
         text = _("{share} right on {n} test images")
         parts.insert(0, text.format(share=percent(test["accuracy"]), n=f"{test['n']:,}"))
     if version.size is not None:
-        parts.insert(-1, f"{version.size / MIB:.1f} MB")
+        parts.insert(-1, megabytes(version.size))
     scores = [
         f"{frame.escape(frame.shorten(each.name, 40))} {each.score:.3f}"
         for each in benchmarks[:BENCHMARKS_SHOWN]

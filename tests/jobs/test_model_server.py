@@ -44,3 +44,18 @@ def test_a_server_of_other_files_ends_and_says_which(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "is not served" in (tmp_path / "log").read_text()
     assert "after its training: MLmodel. Repeat its run." in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            {"message": "Failed to predict data 'a secret'. \nError: Missing inputs ['text']."},
+            "Missing inputs ['text'].",
+        ),
+        ({"message": "unexpected", "stack_trace": "Traceback: no such user"}, "Traceback: no such user"),
+        (["?"], "5 bytes that say why it was refused cannot be read"),
+    ],
+)
+def test_the_log_says_why_mlflows_server_refused_and_not_what_was_asked(said: object, why: str) -> None:
+    assert model_server.reason(json.dumps(said).encode()) == why

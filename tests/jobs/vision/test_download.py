@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from core import auth, download, proof
+from core import auth, download, mlflow_files
 from core.errors import Conflict, NotAllowed, NotFound, Unavailable
 from core.files import FileStore
 from core.params import Auguments, Params, check
@@ -75,7 +75,7 @@ def test_a_download_predicts_alone_what_the_model_in_mlflow_predicts(
         found = download.stream(wb, trainer, one)
         with (tmp_path / "it.zip").open("wb") as out:
             for chunk in found.chunks:
-                assert len(chunk) <= 2 * proof.PIECE, "bit by bit"
+                assert len(chunk) <= 2 * mlflow_files.PIECE, "bit by bit"
                 out.write(chunk)
     with zipfile.ZipFile(tmp_path / "it.zip") as archive:
         assert archive.testzip() is None
