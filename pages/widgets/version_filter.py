@@ -72,7 +72,7 @@ def clear() -> None:
 
 
 def _kind(kind: str) -> str:
-    return {VISION: _("images"), TEXT: _("texts"), USERS: _("user ids"), ROWS: _("rows")}[kind]
+    return {VISION: _("Images"), TEXT: _("Texts"), USERS: _("User ids"), ROWS: _("Rows")}[kind]
 
 
 def _model(wb: Workbench) -> str | None:
