@@ -107,9 +107,10 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup(settings.log_format)
     die_with_parent()
-    # Read once by the library behind torch's threads. By default they wait for each other in a loop that keeps
-    # a core: two trainings, or one beside a model server, then hold each other up.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Read once by the library behind torch's threads. By default they wait for each other in a loop that keeps a core
+    # for milliseconds: two trainings, or one beside a model server, then hold each other up. Threads that sleep at
+    # once are woken too late. This many rounds, some microseconds, last from one short piece of work to the next.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     load_shared(arguments.queue)

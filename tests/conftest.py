@@ -25,8 +25,8 @@ from core.settings import Settings
 from core.workbench import Workbench
 from tests.browser import FLAGS, get
 
-# Threads that wait for each other let those of the other test process have the core.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Threads that wait for each other let those of the other test process have the core, as in jobs.worker.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 # A busy machine is no failure, and the same code gives the same answer; HYPOTHESIS_SEARCH=1 looks for new examples.
 hypothesis.settings.register_profile(
