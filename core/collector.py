@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import threading
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -39,10 +40,12 @@ from core.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
-BLOCK_MS = 200
+BLOCK_MS = 400
 """How long a read of the stream waits for the first event."""
 GATHER_SECONDS = 0.1
 """How long events are gathered before they are written together."""
+APART_SECONDS = 0.4
+"""Between two such writes: each costs some 10 ms of a processor that the training would have, however much it holds."""
 READ_COUNT = 5_000
 WATCH_SECONDS = 2.0
 """How often runs and deployments are looked after."""
@@ -71,6 +74,7 @@ class Collector:
         self._leading = False
         self._watch = RunWatch(wb, self.take_in)
         self._last_id = "0"
+        self._wrote = -math.inf
         self._behind: set[int] = set()
         self.chores = Chores(
             [
@@ -128,6 +132,7 @@ class Collector:
         if entries:
             self.store([event for _, event in entries if event is not None])
             self._trim(entries[-1][0])
+            self._wrote = time.monotonic()
         self.chores.turn()
 
     def _look_after_runs(self) -> None:
@@ -177,7 +182,7 @@ class Collector:
         found: Any = self.wb.broker.xread({events.STREAM: self._last_id}, count=READ_COUNT, block=BLOCK_MS)
         if not found:
             return []
-        self._over.wait(GATHER_SECONDS)
+        self._over.wait(max(GATHER_SECONDS, self._wrote + APART_SECONDS - time.monotonic()))
         found = self.wb.broker.xread({events.STREAM: self._last_id}, count=READ_COUNT)
         read: list[tuple[str, Event | None]] = []
         rows = found.values() if isinstance(found, dict) else (rows for _, rows in found)
