@@ -25,11 +25,11 @@ from core import audit, auth, registry
 from core.db.engine import Database, next_ids
 from core.db.tables import deployments as table
 from core.db.tables import model_registry, models, themes
-from core.errors import Conflict, InvalidInput, NotFound, Unavailable, VeritrainError
+from core.errors import Conflict, InvalidInput, NotFound, Unavailable
 from core.gateway import breaker, lanes
 from core.gateway.images import Given, Part, Prediction, parts
 from core.gateway.lanes import Lane, Row, Wire
-from core.gateway.observed import Observed, Told, observe
+from core.gateway.observed import observing
 from core.gateway.rows import Table
 from core.monitoring import inputs
 from core.notices import outbox
@@ -239,20 +239,11 @@ def predict(
 
 def ask(wb: Workbench, deployment: Deployment, files: Iterable[Given]) -> list[Prediction]:
     """The same, of a deployment that is at hand; whoever listens (core.gateway.observed) hears of it."""
-    at, began = datetime.now(UTC), time.perf_counter()
-    status = 500
-    told: tuple[Told, ...] = ()
-    try:
+    version = deployment.version
+    with observing(version.model_name, version.id, deployment.id) as told:
         answers = _answers(wb, deployment, files)
-        status, told = 200, tuple(each.told for each in answers)
-        return answers
-    except VeritrainError as error:
-        status = error.status
-        raise
-    finally:
-        seconds = time.perf_counter() - began
-        version = deployment.version
-        observe(Observed(version.model_name, version.id, deployment.id, at, seconds, status, told))
+        told += (each.told for each in answers)
+    return answers
 
 
 def _answers(wb: Workbench, deployment: Deployment, files: Iterable[Given]) -> list[Prediction]:

@@ -6,15 +6,13 @@ As `core.serving` does for images: the same lanes, the same listeners, one part 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from core import auth, serving
-from core.errors import InvalidInput, VeritrainError
+from core.errors import InvalidInput
 from core.gateway import lanes, rows
-from core.gateway.observed import Observed, observe
+from core.gateway.observed import observing
 from core.gateway.rows import Output, Values
 from core.registry import Version
 from core.serving import Deployment
@@ -38,18 +36,10 @@ def predict(wb: Workbench, actor: auth.User, deployment_id: int, body: dict[str,
     version = deployment.version
     if version.inputs is None:
         raise InvalidInput("This model answers for images; it takes no “{field}”.", field="rows")
-    at, began = datetime.now(UTC), time.perf_counter()
-    status, found = 500, list[Output]()
-    try:
+    with observing(version.model_name, version.id, deployment.id) as told:
         found = asyncio.run(ask(wb, deployment, read(wb, version, body)))
-        status = 200
-        return found
-    except VeritrainError as error:
-        status = error.status
-        raise
-    finally:
-        seconds, told = time.perf_counter() - began, tuple(each.told for each in found)
-        observe(Observed(version.model_name, version.id, deployment.id, at, seconds, status, told))
+        told += (each.told for each in found)
+    return found
 
 
 async def ask(wb: Workbench, deployment: Deployment, given: Sequence[Values]) -> list[Output]:

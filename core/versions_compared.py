@@ -88,7 +88,7 @@ def of_versions(wb: Workbench, ids: Sequence[int]) -> Versions:
     made_by = {version.id: runs.get(wb, registry.made_by(version)) for version in found}
     return Versions(
         tuple(found),
-        compared.of_runs(wb, [registry.made_by(version) for version in found]),
+        compared.of_runs(wb, [run.id for run in made_by.values()]),
         dict(sorted(scores.items())),
         {version_id: _slices(wb, run) for version_id, run in made_by.items()},
         _latency(wb, found),

@@ -7,9 +7,13 @@ takes what it needs and returns at once. One that fails is logged and costs nobo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+
+from core.errors import VeritrainError
 
 log = logging.getLogger(__name__)
 
@@ -61,3 +65,20 @@ def observe(seen: Observed) -> None:
             listener(seen)
         except Exception:
             log.exception("listener %r", listener)
+
+
+@contextmanager
+def observing(model: str, version_id: int, deployment_id: int) -> Iterator[list[Told]]:
+    """Tell every listener of the request that is answered meanwhile; what was told of it goes into the list."""
+    at, began = datetime.now(UTC), time.perf_counter()
+    told: list[Told] = []
+    status = 500
+    try:
+        yield told
+        status = 200
+    except VeritrainError as error:
+        status = error.status
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        observe(Observed(model, version_id, deployment_id, at, seconds, status, tuple(told)))
