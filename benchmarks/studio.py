@@ -36,6 +36,7 @@ import torch
 from core.events import Event, Type
 from core.files import FileStore
 from core.params import Auguments, Params, check
+from core.processes import wait_briefly
 from core.settings import ROOT
 from core.spec import RunSpec
 from jobs.vision import hardware, models
@@ -131,8 +132,8 @@ def beside(product: Product, http: httpx.Client, minutes: float) -> tuple[list[f
     command = [sys.executable, "-m", "benchmarks.studio", "--bare"]
     command += [str(folder / "spec.json"), str(product.folder / "data" / "files")]
     out = product.folder / "bare.txt"
-    calm = os.environ | {"GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "2000")}  # as jobs.worker
-    with out.open("w") as told, subprocess.Popen(command, cwd=ROOT, env=calm, stdout=told) as process:
+    wait_briefly()  # as jobs.worker does
+    with out.open("w") as told, subprocess.Popen(command, cwd=ROOT, stdout=told) as process:
         while not out.read_text():
             time.sleep(0.5)
         alone = Turns([psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)])

@@ -30,10 +30,21 @@ MARK = "VERITRAIN_STARTED_BY"
 """Environment variable that tells whose child a process is, down to its grandchildren."""
 NUMBER = "VERITRAIN_WORKER"
 """Environment variable that tells training workers of one machine apart, from 0."""
+SPINS = "2000"
+"""Rounds that threads of a computation wait for each other before they sleep."""
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 TAIL_BYTES = 256 * 1024
 """Most that is read of a log to show its end."""
+
+
+def wait_briefly() -> None:
+    """For this process and its children, before torch is imported: its threads wait for each other some microseconds.
+
+    By default they wait in a loop that keeps a core for milliseconds: two trainings, or one beside a model server, then
+    hold each other up. Threads that sleep at once are woken too late for the next short piece of work.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def die_with_parent(parent: int | None = None) -> None:

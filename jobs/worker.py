@@ -22,7 +22,7 @@ from rq.job import Job
 
 from core import logs
 from core.events import DEVICE_FIELD
-from core.processes import NUMBER, die_with_parent
+from core.processes import NUMBER, die_with_parent, wait_briefly
 from core.settings import Settings
 from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
 
@@ -107,10 +107,7 @@ def main() -> None:
     settings = Settings.from_env()
     logs.setup(settings.log_format)
     die_with_parent()
-    # Read once by the library behind torch's threads. By default they wait for each other in a loop that keeps a core
-    # for milliseconds: two trainings, or one beside a model server, then hold each other up. Threads that sleep at
-    # once are woken too late. This many rounds, some microseconds, last from one short piece of work to the next.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    wait_briefly()
     connection = redis.Redis.from_url(settings.redis_url, health_check_interval=15)
     wait_for(connection)
     load_shared(arguments.queue)

@@ -21,12 +21,12 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
 
 from core import auth, ledger
+from core.processes import wait_briefly
 from core.settings import Settings
 from core.workbench import Workbench
 from tests.browser import FLAGS, get
 
-# Threads that wait for each other let those of the other test process have the core, as in jobs.worker.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+wait_briefly()  # there are two test processes
 
 # A busy machine is no failure, and the same code gives the same answer; HYPOTHESIS_SEARCH=1 looks for new examples.
 hypothesis.settings.register_profile(
