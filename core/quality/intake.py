@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from core import themes
+from core import looks, themes
 from core.db.engine import bulk_insert, fetch_column, relation
 from core.db.tables import image_clusters, image_findings, train_data
 from core.db.tables import themes as theme_rows
@@ -242,12 +242,12 @@ def alike(connection: sa.Connection, pairs: np.ndarray, likeness: float) -> np.n
     if not len(pairs):
         return pairs.reshape(0, 2)
     ids = np.unique(pairs)
-    looks = _looks(connection, ids)
+    vectors = _looks(connection, ids)
     places = np.searchsorted(ids, pairs)
     agree = np.empty(len(pairs), dtype=bool)
     for start in range(0, len(pairs), PART):
-        one, two = (looks[places[start : start + PART, side]] for side in (0, 1))
-        agree[start : start + PART] = (one * two).sum(axis=1) >= likeness
+        one, two = (vectors[places[start : start + PART, side]] for side in (0, 1))
+        agree[start : start + PART] = looks.same(one, two, likeness)
     return pairs[agree]
 
 
@@ -291,8 +291,7 @@ def _looks(connection: sa.Connection, ids: np.ndarray) -> np.ndarray:
     for start in range(0, len(ids), PART):
         rows = connection.execute(_LOOKS, {"ids": ids[start : start + PART].tolist()})
         found |= {image_id: look for image_id, look in rows}
-    size = max((len(look) for look in found.values()), default=1)
-    matrix = np.zeros((len(ids), size), dtype=np.float32)
+    matrix = np.zeros((len(ids), looks.SIZE), dtype=np.float32)
     for place, image_id in enumerate(ids.tolist()):
         if (look := found.get(image_id)) is not None:
             matrix[place] = np.frombuffer(look, dtype=np.int8)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
 
+from core import looks
 from core.quality import twins
 
 
@@ -53,3 +55,28 @@ def test_between_compares_new_ones_with_all_that_are_there() -> None:
 def test_bonds_join_groups_and_clusters() -> None:
     bonds = twins.bonds_of([(1, "a", None), (2, "a", 5), (3, None, 5), (4, "b", None), (5, None, None)])
     assert bonds == {1: 1, 2: 1, 3: 1}
+
+
+def scene(seed: int) -> Image.Image:
+    """Soft coloured patches, as a photograph has them, below a light sky."""
+    chance = np.random.default_rng(seed)
+    patches = chance.integers(20, 140, (5, 5, 3), dtype=np.uint8)
+    patches[:3] = chance.integers(120, 250, (3, 5, 1))
+    return Image.fromarray(patches).resize((64, 64), Image.Resampling.BICUBIC)
+
+
+def seen(images: list[Image.Image]) -> np.ndarray:
+    vectors = np.stack([np.frombuffer(looks.look(image), dtype=np.int8) for image in images]).astype(
+        np.float32
+    )
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.2, 1.5, 1.7])
+def test_a_picture_whose_sky_became_white_is_still_the_same(factor: float) -> None:
+    scenes = [scene(seed) for seed in range(40)]
+    changed = [ImageEnhance.Brightness(each).enhance(factor) for each in scenes]
+    assert looks.same(seen(scenes), seen(changed), 0.97).all()
+    assert looks.same(seen(changed), seen(scenes), 0.97).all()
+    assert not looks.same(seen(scenes), seen(changed[1:] + changed[:1]), 0.97).any(), "others are others"
