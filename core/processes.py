@@ -32,6 +32,8 @@ NUMBER = "VERITRAIN_WORKER"
 """Environment variable that tells training workers of one machine apart, from 0."""
 SPINS = "2000"
 """Rounds that threads of a computation wait for each other before they sleep."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
 STOP_SECONDS = 8.0
 """Time between asking a process to end and killing it."""
 TAIL_BYTES = 256 * 1024
@@ -45,6 +47,18 @@ def wait_briefly() -> None:
     hold each other up. Threads that sleep at once are woken too late for the next short piece of work.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+def keep_memory() -> None:
+    """This process keeps what it frees for what it takes next, rather than giving each large block back to Linux.
+
+    A training takes and frees the same blocks in every step, and new ones are cleared page by page: a seventh of a step
+    of resnet18 at 128 px on two cores. Without glibc nothing happens.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def die_with_parent(parent: int | None = None) -> None:

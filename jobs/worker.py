@@ -22,7 +22,7 @@ from rq.job import Job
 
 from core import logs
 from core.events import DEVICE_FIELD
-from core.processes import NUMBER, die_with_parent, wait_briefly
+from core.processes import NUMBER, die_with_parent, keep_memory, wait_briefly
 from core.settings import Settings
 from core.spec import LIGHT_QUEUE, TRAIN_QUEUE
 
@@ -114,6 +114,7 @@ def main() -> None:
     queues = [Queue(name, connection=connection) for name in arguments.queue or [LIGHT_QUEUE, TRAIN_QUEUE]]
     worker = TrainWorker(queues, connection=connection, worker_ttl=WORKER_TTL_SECONDS, prepare_for_work=True)
     if TRAIN_QUEUE in [queue.name for queue in queues]:
+        keep_memory()
         gpus = len([each for each in Path("/dev").glob("nvidia*") if each.name[6:].isdigit()])
         worker.computes_on = device(settings.processes, gpus, os.environ)
         if not gpus and arguments.queue == [TRAIN_QUEUE]:

@@ -10,6 +10,7 @@ import torch
 
 from core.files import FileStore
 from core.params import Auguments, Params, check
+from core.processes import keep_memory
 from core.settings import Settings
 from jobs.runtime import Cancelled, Paused
 from jobs.vision import hardware, models, team
@@ -18,6 +19,7 @@ from jobs.vision.train import fit
 
 
 def main(folder: Path, parent: int) -> None:
+    keep_memory()
     spec, mine, pictures = team.joined(folder, parent)
     settings = Settings.from_env()
     params, auguments = check(spec.params, Params), check(spec.auguments, Auguments)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +19,18 @@ GRANDPARENT = (
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
     "print('up', flush=True)\n"
     "time.sleep(60)"
+)
+
+
+STEPS = (
+    "import resource, sys, numpy\n"
+    "from core.processes import keep_memory\n"
+    "if sys.argv[1:]: keep_memory()\n"
+    "def step(): numpy.ones(1 << 26, dtype=numpy.uint8)\n"
+    "step()\n"
+    "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+    "for _ in range(4): step()\n"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
 )
 
 
@@ -150,3 +164,12 @@ def test_ports() -> None:
     port = free_port()
     assert port_is_free("127.0.0.1", port)
     assert not port_is_free("192.0.2.1", port)  # not an address of this machine
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_memory_that_is_kept_is_not_cleared_anew_in_each_step() -> None:
+    def faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", STEPS, *arguments]
+        return int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+    assert faults() > 20 * faults("kept")
