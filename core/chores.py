@@ -24,23 +24,37 @@ class Chore:
     every_seconds: float
     aside: bool = False
     """Done in a thread of its own, since it may take seconds; never twice at once."""
+    rest_seconds: float = 0.0
+    """So long it rests while there is nothing new, as `Chores` is told."""
     due: float = 0.0
     """By the monotonic clock."""
+    rests_until: float = 0.0
+    knew: object = None
+    """What was new when it was last begun."""
 
 
 class Chores:
-    """`turn` begins those that are due, the one that waited longest first."""
+    """`turn` begins those that are due, the one that waited longest first.
 
-    def __init__(self, chores: Sequence[Chore]) -> None:
+    `news` changes with whatever may give a chore that rests something to do; None where that is not known.
+    """
+
+    def __init__(self, chores: Sequence[Chore], news: Callable[[], object] = lambda: None) -> None:
         self.all = tuple(chores)
+        self._news = news
         self._asides: dict[str, threading.Thread] = {}
 
     def turn(self) -> None:
         """Raises what a chore raises that is not done aside; the others come in the next turns."""
-        now = time.monotonic()
-        due = sorted((chore for chore in self.all if chore.due <= now), key=lambda chore: chore.due)
-        for chore in due[:AT_ONCE]:
-            chore.due = now + chore.every_seconds
+        now, news = time.monotonic(), self._news()
+
+        def rests(chore: Chore) -> bool:
+            return news is not None and news == chore.knew and now < chore.rests_until
+
+        due = [chore for chore in self.all if chore.due <= now and not rests(chore)]
+        for chore in sorted(due, key=lambda chore: chore.due)[:AT_ONCE]:
+            chore.due, chore.rests_until = now + chore.every_seconds, now + chore.rest_seconds
+            chore.knew = news
             if chore.aside:
                 self._begin(chore)
             else:

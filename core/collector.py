@@ -13,7 +13,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -49,13 +49,24 @@ APART_SECONDS = 0.4
 READ_COUNT = 5_000
 WATCH_SECONDS = 2.0
 """How often runs and deployments are looked after."""
+REST_SECONDS = 10.0
+"""Chores that only follow what was written wait for so long while nothing was."""
 GUARD_SECONDS = 60.0
 """How often the guardrails of running A/B tests are looked at, and old counts of requests are thinned."""
 ALERT_SECONDS = 15.0
 """How often the rules of alerts are looked at."""
 _HEAD = re.compile(rb'\{"run_id":\d+,"number":(\d+),')
 LEASE_KEY, LEASE_MS = "veritrain:collector", 10_000
+LEASE_SECONDS = 2.0
+"""How often the lease is made longer."""
 KEPT_TYPES = frozenset(Type) - {Type.PROGRESS, Type.METRIC, Type.HEARTBEAT}
+TELLING = frozenset({Type.STATUS, Type.RESULT, Type.ERROR})
+"""Events that may give others something to do; of a trial all are, for its tuning watches its values."""
+
+
+def following(name: str, work: Callable[[], object], *, aside: bool = False) -> Chore:
+    """A chore that has something to do only after something was written."""
+    return Chore(name, work, WATCH_SECONDS, aside, REST_SECONDS)
 
 
 def start(wb: Workbench) -> Collector:
@@ -72,30 +83,34 @@ class Collector:
         self._over = threading.Event()
         self._me = uuid4().hex
         self._leading = False
+        self._leased = -math.inf
         self._watch = RunWatch(wb, self.take_in)
         self._last_id = "0"
         self._wrote = -math.inf
         self._behind: set[int] = set()
+        self._small_talk = 0
+        """Transactions that wrote nothing but how trainings go on."""
         self.chores = Chores(
             [
                 Chore("runs", self._look_after_runs, WATCH_SECONDS),
                 Chore("deployments", lambda: serving.sync(wb), WATCH_SECONDS),
-                Chore("suggestions", lambda: suggestion_jobs.tend(wb), WATCH_SECONDS),
-                Chore("checks", lambda: check_jobs.tend(wb), WATCH_SECONDS),
+                following("suggestions", lambda: suggestion_jobs.tend(wb)),
+                following("checks", lambda: check_jobs.tend(wb)),
                 # Counts all findings anew.
-                Chore("text checks", lambda: text_checks.tend(wb), WATCH_SECONDS, aside=True),
-                Chore("text splits", lambda: text_splits.tend(wb), WATCH_SECONDS),
+                following("text checks", lambda: text_checks.tend(wb), aside=True),
+                following("text splits", lambda: text_splits.tend(wb)),
                 # Asks for the values of the next trial.
-                Chore("tunings", self._conduct, WATCH_SECONDS, aside=True),
+                following("tunings", self._conduct, aside=True),
                 # Deletes many files.
-                Chore("batches", lambda: prediction_batches.tend(wb), WATCH_SECONDS, aside=True),
-                Chore("ledger's head", lambda: ledger.keep_head(wb), WATCH_SECONDS, aside=True),
-                Chore("aliases", Aliases(wb).turn, WATCH_SECONDS, aside=True),
-                Chore("notices", lambda: delivery.turn(wb), WATCH_SECONDS, aside=True),
+                following("batches", lambda: prediction_batches.tend(wb), aside=True),
+                following("ledger's head", lambda: ledger.keep_head(wb), aside=True),
+                following("aliases", Aliases(wb).turn, aside=True),
+                following("notices", lambda: delivery.turn(wb), aside=True),
                 Chore("alerts", lambda: alerts.turn(wb), ALERT_SECONDS, aside=True),
                 Chore("guardrails", self._watch_tests, GUARD_SECONDS, aside=True),
                 Chore("thinning", self._thin, GUARD_SECONDS, aside=True),
-            ]
+            ],
+            self._news,
         )
 
     def stop(self) -> None:
@@ -125,9 +140,11 @@ class Collector:
 
     def turn(self) -> None:
         """One round: keep the lease, write what came, do a little of what is due."""
-        if not self._lease():
-            self._over.wait(1)
-            return
+        if not self._leading or time.monotonic() - self._leased > LEASE_SECONDS:
+            self._leased = time.monotonic()
+            if not self._lease():
+                self._over.wait(1)
+                return
         entries = self._read()
         if entries:
             self.store([event for _, event in entries if event is not None])
@@ -135,9 +152,15 @@ class Collector:
             self._wrote = time.monotonic()
         self.chores.turn()
 
+    def _news(self) -> int | None:
+        """Changes with all that is written but how trainings go on."""
+        writes = self.wb.db.writes
+        return None if writes is None else writes - self._small_talk
+
     def _look_after_runs(self) -> None:
-        for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
-            self.take_in(row)
+        if self._behind:
+            for row in rows_where(self.wb, finetuning_jobs.c.id.in_(self._behind)):
+                self.take_in(row)
         self._watch.turn()
 
     def _conduct(self) -> None:
@@ -241,6 +264,8 @@ class Collector:
             self._behind.add(run_id)
         else:
             self._behind -= by_run.keys()
+            told = {event.type for found in fresh.values() for event in found.values()}
+            self._small_talk += not (told & TELLING or any(row["kind"] == runs.TRIAL for row in rows))
 
     def take_in(self, row: Row) -> None:
         """Store what a run's own file has beyond what is stored."""

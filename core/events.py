@@ -19,6 +19,8 @@ HEARTBEAT_SECONDS = 3
 """How often a job says that it lives."""
 ALIVE_SECONDS = 10
 """Life of the heartbeat key; a run without it for this long is lost."""
+WATCHED_SECONDS = 10
+"""A run counts as watched for so long after somebody has read of it."""
 
 
 DEVICE_FIELD = "veritrain_device"
@@ -132,6 +134,11 @@ def alive_key(run_id: int) -> str:
 def control_key(run_id: int) -> str:
     """What a person asked of the run: `cancel` or `pause`; read by the job between batches."""
     return f"veritrain:run:{run_id}:control"
+
+
+def watched_key(run_id: int) -> str:
+    """There while somebody watches the run, with a life of WATCHED_SECONDS; a training then tells at once how it is."""
+    return f"veritrain:run:{run_id}:watched"
 
 
 def attempt_key(run_id: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -178,6 +178,15 @@ def ask(wb: Workbench, run_id: int, wish: str | None) -> None:
 def wish_of(wb: Workbench, run_id: int) -> str | None:
     value = wb.broker.get(events.control_key(run_id))
     return value.decode() if isinstance(value, bytes) else None
+
+
+def watch(wb: Workbench, run_ids: Iterable[int]) -> None:
+    """Have runs that are going on tell at once how they are, for some seconds; without a broker nothing happens."""
+    pipe = wb.broker.pipeline(transaction=False)
+    for run_id in run_ids:
+        pipe.set(events.watched_key(run_id), 1, ex=events.WATCHED_SECONDS)
+    with suppress(redis.RedisError):
+        pipe.execute()
 
 
 def kill(wb: Workbench, job_id: str) -> None:

@@ -287,7 +287,7 @@ def get(wb: Workbench, run_id: int) -> Run:
         row = connection.execute(_select().where(finetuning_jobs.c.id == run_id)).mappings().one_or_none()
     if row is None:
         raise NotFound("There is no run {id}.", id=run_id)
-    return _run(row)
+    return _runs(wb, [row])[0]
 
 
 def history(
@@ -301,21 +301,24 @@ def history(
         query = query.where(finetuning_jobs.c.id < before)
     query = query.order_by(finetuning_jobs.c.id.desc()).limit(limit)
     with wb.db.read() as connection:
-        return [_run(row) for row in connection.execute(query).mappings()]
+        rows = connection.execute(query).mappings().all()
+    return _runs(wb, rows)
 
 
 def many(wb: Workbench, ids: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in the order of the numbers."""
     query = _select().where(finetuning_jobs.c.id.in_(list(ids))).order_by(finetuning_jobs.c.id)
     with wb.db.read() as connection:
-        return [_run(row) for row in connection.execute(query).mappings()]
+        rows = connection.execute(query).mappings().all()
+    return _runs(wb, rows)
 
 
 def under_way(wb: Workbench) -> list[Run]:
     """All runs and trials that have not ended, paused ones too, also of deleted themes; oldest first."""
     query = _select().where(finetuning_jobs.c.status.not_in([status.value for status in ENDED]))
     with wb.db.read() as connection:
-        return [_run(row) for row in connection.execute(query.order_by(finetuning_jobs.c.id)).mappings()]
+        rows = connection.execute(query.order_by(finetuning_jobs.c.id)).mappings().all()
+    return _runs(wb, rows)
 
 
 def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status) -> None:
@@ -387,6 +390,14 @@ def _select() -> sa.Select[Any]:
         .outerjoin(snapshot_rows, snapshot_rows.c.id == finetuning_jobs.c.snapshot_id)
         .where(finetuning_jobs.c.kind.in_((KIND, TRIAL)))
     )
+
+
+def _runs(wb: Workbench, rows: Sequence[Mapping[Any, Any]]) -> list[Run]:
+    """Somebody reads of these: those that go on are asked to tell how they are from now on, not some seconds late."""
+    found = [_run(row) for row in rows]
+    if going := [run.id for run in found if run.status == Status.RUNNING]:
+        queue.watch(wb, going)
+    return found
 
 
 def _run(row: Mapping[Any, Any]) -> Run:

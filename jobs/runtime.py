@@ -43,12 +43,17 @@ FLUSH_SECONDS = 0.05
 """Events are gathered this long before one write and one pipeline carry them."""
 STREAM_LIMIT = 1_000_000
 """Events the stream keeps at most where no collector trims it; the files have them all."""
+SEND_SECONDS = 3.0
+"""Between two pipelines of a patient job that nobody watches: what each costs in the broker, the app and the database
+is time of a processor that a training would have."""
 AGAIN_SECONDS = 2.0
 """Pause before a broker that did not answer is sent to again; the file is written meanwhile."""
 BACKLOG = 50_000
 """Unsent events kept in memory while the broker is away; older ones the collector reads from the file."""
 DURABLE = frozenset({Type.STATUS, Type.CHECKPOINT, Type.RESULT, Type.ERROR})
 """Events that are forced to disk at once."""
+PROMPT = DURABLE - {Type.CHECKPOINT}
+"""Events that also a patient job sends at once."""
 FENCED = 75
 """Exit code of an attempt that found a newer one (EX_TEMPFAIL)."""
 
@@ -66,9 +71,12 @@ class Paused(Exception):
 
 
 class Job:
-    """One attempt of one run. Use as a context manager: it reports start, end and failure by itself."""
+    """One attempt of one run. Use as a context manager: it reports start, end and failure by itself.
 
-    def __init__(self, spec: JobSpec, attempt: int, settings: Settings) -> None:
+    A `patient` one sends what it measures every SEND_SECONDS only, as long as nobody watches (core.queue.watch).
+    """
+
+    def __init__(self, spec: JobSpec, attempt: int, settings: Settings, *, patient: bool = False) -> None:
         self.spec = spec
         self.attempt = attempt
         self.settings = settings
@@ -85,6 +93,10 @@ class Job:
         self._queue: queue.SimpleQueue[tuple[Type, str] | None] = queue.SimpleQueue()
         self._unsent: deque[str] = deque(maxlen=BACKLOG)
         self._send_at = 0.0
+        self._sent = 0.0
+        """When last something was sent, by the monotonic clock."""
+        self._patient = patient
+        self._watched = False
         self._lock = threading.Lock()
         self._wanted: str | None = None
         self._number = 0
@@ -220,12 +232,15 @@ class Job:
                     if any(type in DURABLE for type, _ in batch):
                         os.fsync(file.fileno())
                 self._unsent.extend(line for _, line in batch)
-                self._send()
+                prompt = not self._patient or self._watched or any(type in PROMPT for type, _ in batch)
+                self._send(prompt or not open_)
 
-    def _send(self) -> None:
-        """Send what is unsent. On failure it stays, and the file has it in any case."""
-        if not self._unsent or time.monotonic() < self._send_at:
+    def _send(self, prompt: bool) -> None:
+        """Send what is unsent, `prompt` or when it is time. On failure it stays, and the file has it in any case."""
+        now = time.monotonic()
+        if not self._unsent or now < self._send_at or (not prompt and now < self._sent + SEND_SECONDS):
             return
+        self._sent = now
         try:
             pipe = self._broker.pipeline(transaction=False)
             for line in self._unsent:
@@ -241,9 +256,7 @@ class Job:
         next_beat = 0.0
         while not self._over.is_set():
             try:
-                self._check_fence()
-                asked = self._broker.get(events.control_key(self.spec.run_id))
-                self._wanted = asked.decode() if isinstance(asked, bytes) else None
+                self._listen()
                 if time.monotonic() >= next_beat:
                     self._say_alive()
                     self.emit(Type.HEARTBEAT, {"rss": process.memory_info().rss})
@@ -252,6 +265,15 @@ class Job:
                 pass  # the next round tries again; training goes on
             self._over.wait(POLL_SECONDS)
 
+    def _listen(self) -> None:
+        """What people want, whether they watch, and whether a newer attempt may run."""
+        run = self.spec.run_id
+        keys = (events.attempt_key(run), events.control_key(run), events.watched_key(run))
+        current, asked, watched = self._broker.mget(keys)
+        self._heed_fence(current)
+        self._wanted = asked.decode() if isinstance(asked, bytes) else None
+        self._watched = watched is not None
+
     def _say_alive(self) -> None:
         try:
             self._broker.set(events.alive_key(self.spec.run_id), self.attempt, ex=events.ALIVE_SECONDS)
@@ -259,11 +281,11 @@ class Job:
             log.warning("no heartbeat: %s", error)
 
     def _check_fence(self) -> None:
+        with contextlib.suppress(redis.RedisError):
+            self._heed_fence(self._broker.get(events.attempt_key(self.spec.run_id)))
+
+    def _heed_fence(self, current: Any) -> None:
         """End at once when a newer attempt of this run may run: two must never write one run."""
-        try:
-            current = self._broker.get(events.attempt_key(self.spec.run_id))
-        except redis.RedisError:
-            return
         if isinstance(current, bytes) and int(current) > self.attempt:
             log.error("run %s: attempt %s is over", self.spec.run_id, self.attempt)
             os._exit(FENCED)

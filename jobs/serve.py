@@ -46,6 +46,8 @@ from core.settings import ROOT, Settings
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+"""Of a round while nothing is served."""
 PING_SECONDS = 1.0
 MODEL_SERVER = ROOT / "jobs" / "model_server.py"
 LEAVE_SECONDS = 2.0
@@ -270,6 +272,11 @@ class Supervisor:
     def _let_go(self, servers: list[Server]) -> None:
         self._leaving += [Leaving(server, time.monotonic()) for server in servers]
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are servers to look after."""
+        return bool(self.deployments or self._leaving)
+
     def stop(self) -> None:
         servers = [*self._servers(), *(each.server for each in self._leaving)]
         children = [self._spare, *(server.child for server in servers)]
@@ -324,7 +331,7 @@ def main() -> None:
     on_signals(over)
     supervisor = Supervisor(settings)
     try:
-        while not over.wait(ROUND_SECONDS):
+        while not over.wait(ROUND_SECONDS if supervisor.busy else IDLE_SECONDS):
             supervisor.turn()
     finally:
         supervisor.stop()

@@ -15,7 +15,7 @@ def run(spec_json: str, attempt: int) -> None:
     die_with_parent()  # a worker that is killed takes its job along; the run goes on elsewhere
     logging.basicConfig(level=logging.INFO)
     spec = RunSpec.model_validate_json(spec_json)
-    with Job(spec, attempt, Settings.from_env()) as job:
+    with Job(spec, attempt, Settings.from_env(), patient=True) as job:
         # Imported late: torch takes seconds, and the run is shown as running meanwhile.
         from jobs.vision.run import main
 

@@ -53,6 +53,7 @@ class Database:
         self._jobs: queue.SimpleQueue[tuple[Callable[..., Any], Future[Any]] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._closed = False
+        self._writes = 0
         if self.is_duckdb:
             self._writer = threading.Thread(target=self._write_loop, name="db-writer", daemon=True)
             self._writer.start()
@@ -79,6 +80,11 @@ class Database:
         self._jobs.put((work, future))
         return future.result()
 
+    @property
+    def writes(self) -> int | None:
+        """How many transactions were written so far; None where other processes write, too."""
+        return self._writes if self.is_duckdb else None
+
     def close(self) -> None:
         self._closed = True
         if self._writer is not None:
@@ -91,7 +97,9 @@ class Database:
         while (job := self._jobs.get()) is not None:
             work, future = job
             try:
-                future.set_result(self._transaction(work))
+                done = self._transaction(work)
+                self._writes += 1  # before anybody knows of it
+                future.set_result(done)
             except BaseException as error:  # handed to the caller, who raises it
                 future.set_exception(error)
 

@@ -38,6 +38,28 @@ def test_one_that_fails_holds_up_no_other() -> None:
     assert done == ["good"]
 
 
+def test_one_that_rests_is_done_again_when_there_is_news() -> None:
+    done: list[str] = []
+    news = 1
+    chores = Chores(
+        [
+            Chore("follows", lambda: done.append("follows"), 0.0, rest_seconds=60.0),
+            Chore("looks", lambda: done.append("looks"), 0.0),
+        ],
+        lambda: news,
+    )
+    for _ in range(3):
+        chores.turn()
+    assert done.count("follows") == 1 and done.count("looks") == 3
+    news = 2
+    chores.turn()
+    assert done.count("follows") == 2
+    blind = Chores([Chore("follows", lambda: done.append("blind"), 0.0, rest_seconds=60.0)])
+    for _ in range(3):
+        blind.turn()
+    assert done.count("blind") == 3, "where nobody knows what is new"
+
+
 def test_one_that_is_done_aside_is_never_done_twice_at_once() -> None:
     begun: list[int] = []
     over = threading.Event()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from core.events import Event, Type
 from core.settings import ROOT, Settings
 from core.spec import CodeVersion, RunSpec, SnapshotRef
 from core.workbench import Workbench
-from jobs.runtime import FENCED, Cancelled, Job, classify, last_number
+from jobs.runtime import FENCED, POLL_SECONDS, Cancelled, Job, classify, last_number
 from tests.conftest import free_port
 from tests.steps import ENTRY, file_of, in_file, started, wait_for, worker
 
@@ -122,6 +123,25 @@ def test_without_a_broker_a_job_goes_on_and_its_file_has_everything(settings: Se
         assert job.wanted() is None
     assert sum(e.type == Type.METRIC for e in in_file(settings, 7)) == 199
     assert in_stream(settings) == []
+
+
+def test_a_patient_job_sends_what_it_measures_at_once_only_while_somebody_watches(settings: Settings) -> None:
+    def steps() -> list[int]:
+        return [event.payload["step"] for event in in_stream(settings) if event.type == Type.METRIC]
+
+    with Job(SPEC, 1, settings, patient=True) as job:
+        wait_for(lambda: in_stream(settings), 2)  # that it runs is told at once
+        job.metric(1, 0.1, {"train_loss": 0.5})
+        wait_for(lambda: any(event.type == Type.METRIC for event in in_file(settings, 7)), 2)
+        assert steps() == [], "the file has it, the app gets it some seconds later"
+        redis.Redis.from_url(settings.redis_url).set(events.watched_key(7), 1)
+        time.sleep(POLL_SECONDS * 2)
+        job.metric(2, 0.2, {"train_loss": 0.4})
+        wait_for(lambda: steps() == [1, 2], 1)
+        redis.Redis.from_url(settings.redis_url).delete(events.watched_key(7))
+        time.sleep(POLL_SECONDS * 2)
+        job.metric(3, 0.3, {"train_loss": 0.3})
+    assert steps() == [1, 2, 3], "nothing stays behind at the end"
 
 
 def test_cancel_is_heard_within_a_second(settings: Settings) -> None:
