@@ -124,6 +124,8 @@ class UploadOut(BaseModel):
     labels_created: list[str]
     duplicates: int
     duplicate_names: list[str]
+    labelled_late: int
+    """Of the duplicates, those that had no label and got that of their folder."""
     contradicted: int
     """Of the duplicates, those in the folder of another label than the image has, which it keeps."""
     contradicted_names: list[str]
@@ -241,6 +243,7 @@ async def upload_images(
         labels_created=report.labels_created,
         duplicates=report.duplicates,
         duplicate_names=report.duplicate_names,
+        labelled_late=report.labelled_late,
         contradicted=report.contradicted,
         contradicted_names=report.contradicted_names,
         refused=[RefusalOut(name=r.name, reason=r.reason) for r in report.refused],

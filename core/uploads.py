@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from core import archives, audit, auth, images_io, incoming, themes
+from core import archives, audit, auth, images_io, incoming, labelling, themes
 from core.archives import Member, Refusal
 from core.db.engine import bulk_insert, next_ids
 from core.db.tables import image_features, label_history, train_data
@@ -45,6 +45,8 @@ class UploadReport:
     """Files whose bytes the theme has already; they were left out."""
     duplicate_names: list[str] = field(default_factory=list)
     """The first LISTED of them."""
+    labelled_late: int = 0
+    """Of them, how many had no label and got that of their folder."""
     contradicted: int = 0
     """Of them, how many lay in the folder of another label than the theme's image has, which it keeps."""
     contradicted_names: list[str] = field(default_factory=list)
@@ -107,7 +109,8 @@ def add(
     `items` are (name, bytes, path or seekable binary file), taken one after the other; no
     more than incoming.PENDING_BYTES of them (and one file) are held at a time. A file that is not
     accepted is refused by name and the rest go on; every batch that was written stays.
-    `label_from_folder` gives an image the label named like the last folder it lay in;
+    `label_from_folder` gives an image the label named like the last folder it lay in, also one that the theme
+    has already and that has no label;
     `create_labels` (trainers only) makes the labels that are missing; `split_from_folder`
     reads train, valid and test from the folders above. Raises NotFound, NotAllowed.
     """
@@ -126,6 +129,7 @@ def add(
         result = wb.db.write(lambda connection: _insert(connection, actor, theme_id, batch, options))
         report.added += len(batch) - len(result.duplicates)
         report.labelled += result.labelled
+        report.labelled_late += result.labelled_late
         report.labels_created += result.labels_created
         for index in result.duplicates:
             report.duplicate(names[index])
@@ -151,8 +155,13 @@ def add(
         if len(batch) >= BATCH:
             flush()
     flush()
-    if report.added:
-        detail = {"added": report.added, "duplicates": report.duplicates, "refused": report.refused_total}
+    if report.added or report.labelled_late:
+        detail = {
+            "added": report.added,
+            "duplicates": report.duplicates,
+            "labelled_late": report.labelled_late,
+            "refused": report.refused_total,
+        }
         wb.db.write(lambda c: audit.record(c, actor, "image.upload", f"theme {theme_id}", detail))
     if failure:
         raise failure[0]
@@ -191,6 +200,7 @@ class _Inserted:
     duplicates: list[int]  # positions in the batch
     contradicted: list[int]  # of them, those in the folder of another label
     labelled: int
+    labelled_late: int
     labels_created: list[str]
 
 
@@ -211,7 +221,12 @@ def _insert(
     named = {sha256: known.label for sha256, known in have.items()} | dict(zip(fresh, folders, strict=True))
     contradicted = _contradicted(batch, duplicates, named, options)
     twice = [folder for index, folder in contradicted.items() if batch[index].info.sha256 in fresh]
-    by_name, created = _labels(connection, theme_id, [*folders, *twice], options)
+    late: dict[int, str] = {}
+    for index in duplicates:
+        known, (folder, _) = have.get(batch[index].info.sha256), options.places(batch[index])
+        if known is not None and known.label_id is None and folder:
+            late.setdefault(known.image_id, folder)
+    by_name, created = _labels(connection, theme_id, [*folders, *twice, *late.values()], options)
     # A folder that is no label says nothing against one.
     contradicted = {index: folder for index, folder in contradicted.items() if folder.casefold() in by_name}
     label_ids = [by_name.get(folder.casefold()) if folder else None for folder in folders]
@@ -286,7 +301,13 @@ def _insert(
             if (known := have[batch[index].info.sha256]).label_id is not None
         ],
     )
-    return _Inserted(duplicates, list(contradicted), len(history), created)
+    wanted: dict[int, int | None] = {
+        image_id: by_name[folder.casefold()]
+        for image_id, folder in late.items()
+        if folder.casefold() in by_name
+    }
+    labelled_late = labelling.relabel(connection, actor, theme_id, wanted, options.source)
+    return _Inserted(duplicates, list(contradicted), len(history), labelled_late, created)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,10 @@ def advice(name: str) -> str:
         "leak": _("Put each group of look-alikes on one side."),
         "conflict": _("Look at both and give them the same label."),
         "contradicted": _("Look at each: take the label of the copy that was left out, or keep this one."),
-        "mislabelled": _("Look at them, the most suspicious first: take the other label, or keep this one."),
+        "mislabelled": _(
+            "Look at them, the most suspicious first: take the other label, or keep this one. A new check learns from "
+            "what you corrected and may doubt others."
+        ),
         "left_out": _(
             "Put look-alikes on one side, then press Split again. What belongs with the frozen test set stays out."
         ),

@@ -3,6 +3,7 @@
 const BATCH_FILES = 250;
 const BATCH_BYTES = 24 * 1024 * 1024;
 const LISTED = 200;
+const NAMED = 6;
 
 // A dropped folder is read entry by entry; the browser gives at most 100 at a time.
 async function filesOf(entry, path) {
@@ -19,6 +20,13 @@ async function filesOf(entry, path) {
   }
 }
 
+// Names of the folders that files lie in, but those of splits; they are labels where there are several.
+function foldersOf(files) {
+  const found = new Set(files.map(({ name }) => name.split("/").slice(0, -1).pop()).filter(Boolean));
+  for (const split of ["train", "valid", "val", "test"]) found.delete(split);
+  return [...found].sort();
+}
+
 class Upload {
   constructor(root, component) {
     this.root = root;
@@ -29,7 +37,7 @@ class Upload {
       onchange: (event) => {
         const files = [...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
         event.target.value = "";
-        this.send(files);
+        this.take(files);
       },
     });
     const files = pick({ "data-testid": "upload-files", "aria-label": t.choose });
@@ -57,10 +65,26 @@ class Upload {
     // Entries must be taken before the first await: the browser empties the list after it.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const plain = [...event.dataTransfer.files].map((file) => ({ file, name: file.name }));
-    if (!entries.length) { this.send(plain); return; }
+    if (!entries.length) { this.take(plain); return; }
     const found = [];
     for (const entry of entries) found.push(...(await filesOf(entry, "")));
-    this.send(found);
+    this.take(found);
+  }
+
+  // Files in several folders come with labels more often than not: whoever chose nothing is asked.
+  take(files) {
+    if (!files.length || this.busy) return;
+    const option = this.options.find((each) => each.asks && !each.box.checked);
+    const folders = option ? foldersOf(files) : [];
+    if (folders.length < 2) { this.send(files); return; }
+    const { asks, box } = option;
+    const names = folders.slice(0, NAMED).join(", ") + (folders.length > NAMED ? ", …" : "");
+    const yes = element("button", { type: "button", class: "first", text: asks.yes, onclick: () => { box.checked = true; this.send(files); } });
+    const no = element("button", { type: "button", text: asks.no, onclick: () => this.send(files) });
+    this.status.replaceChildren(element("div", { class: "report", role: "group", "data-testid": "upload-asks" },
+      element("p", { text: fill(asks.question, { n: folders.length.toLocaleString(), names }) }),
+      element("div", { class: "line" }, yes, no)));
+    yes.focus();
   }
 
   batches(files) {
@@ -83,7 +107,6 @@ class Upload {
   }
 
   async send(files) {
-    if (!files.length || this.busy) return;
     this.busy = true;
     const t = this.component.data.text;
     const bar = element("progress", { max: files.reduce((n, item) => n + item.file.size, 0) || 1, value: 0 });
@@ -91,7 +114,7 @@ class Upload {
     const stop = element("button", { type: "button", text: t.cancel, onclick: () => { this.stopped = true; this.request?.abort(); } });
     this.stopped = false;
     this.status.replaceChildren(element("div", { class: "line" }, bar, words, stop));
-    const total = { added: 0, duplicates: 0, contradicted: 0, refused: 0, other: [], list: [], labels: [] };
+    const total = { added: 0, duplicates: 0, late: 0, contradicted: 0, refused: 0, other: [], list: [], labels: [] };
     let sent = 0;
     let count = 0;
     let problem = "";
@@ -115,6 +138,7 @@ class Upload {
         const answer = await this.post(address, batch, show, () => { words.textContent = t.working; });
         total.added += answer.added;
         total.duplicates += answer.duplicates ?? 0;
+        total.late += answer.labelled_late ?? 0;
         total.contradicted += answer.contradicted ?? 0;
         total.other.push(...(answer.contradicted_names ?? []));
         total.refused += answer.refused_total;
@@ -130,7 +154,7 @@ class Upload {
     this.busy = false;
     this.report(total, problem);
     const clean = !problem && !total.refused && !total.duplicates && !total.labels.length;
-    if (total.added || made !== null) this.component.setTriggerValue("done", { added: total.added, clean, made });
+    if (total.added || total.late || made !== null) this.component.setTriggerValue("done", { added: total.added, clean, made });
   }
 
   // What is to take the files, where there is none yet; its id.
@@ -176,14 +200,16 @@ class Upload {
     const t = this.component.data.text;
     const box = element("div", { class: "report", role: "status", "data-testid": "upload-report" });
     if (problem) { box.classList.add("bad"); box.append(element("p", { text: problem })); }
-    box.append(element("p", { text: fill(t.done, { added: total.added.toLocaleString() }) }));
+    const say = ([one, many], n) => box.append(element("p", { text: fill(n === 1 ? one : many, { n: n.toLocaleString() }) }));
+    say(t.done, total.added);
     if (total.labels.length) box.append(element("p", { text: fill(t.new_labels, { names: total.labels.join(", ") }) }));
-    if (total.duplicates) box.append(element("p", { text: fill(t.duplicates, { n: total.duplicates.toLocaleString() }) }));
-    const list = ([one, many], all, texts) => {
+    if (total.duplicates) say(t.duplicates, total.duplicates);
+    if (total.late) say(t.late, total.late);
+    const list = (words, all, texts) => {
       if (!all) return;
       const shown = texts.slice(0, LISTED);
-      box.append(element("p", { text: fill(all === 1 ? one : many, { n: all.toLocaleString() }) }),
-        element("ul", {}, ...shown.map((text) => element("li", { text }))));
+      say(words, all);
+      box.append(element("ul", {}, ...shown.map((text) => element("li", { text }))));
       if (all > shown.length) box.append(element("p", { text: fill(t.more, { n: (all - shown.length).toLocaleString() }) }));
     };
     list(t.contradicted, total.contradicted, total.other);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from core import auth, themes
@@ -15,6 +15,15 @@ _UPLOAD = component.load("upload")
 
 
 @dataclass(frozen=True)
+class Question:
+    """Asked where files lie in several folders, whose `{n}` and `{names}` it may say, and two answers."""
+
+    question: str
+    yes: str
+    no: str
+
+
+@dataclass(frozen=True)
 class Option:
     """Something that a person may choose for the files."""
 
@@ -23,6 +32,8 @@ class Option:
     help: str
     sends: tuple[str, ...]
     """Names that the address gets as `name=true` where it is chosen."""
+    asks: Question | None = None
+    """For whoever has not chosen it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,11 @@ def draw(theme: themes.Theme, user: auth.User) -> Uploaded | None:
                 _("Folder names are labels"),
                 _("An image in “cat/001.jpg” gets the label “cat”; a label that is missing is added."),
                 ("label_from_folder", *missing),
+                Question(
+                    _("These images lie in {n} folders ({names}). Are the folders’ names their labels?"),
+                    _("Yes, label them so"),
+                    _("No, only add the images"),
+                ),
             ),
             Option(
                 "bySplit",
@@ -81,7 +97,7 @@ def zone(
             "place": key,
             "address": to if isinstance(to, str) else None,
             "made": None if isinstance(to, str) else vars(to),
-            "options": [vars(option) for option in options],
+            "options": [asdict(option) for option in options],
             "settle": settle,
             "text": {
                 "drop": _("Drop images, a folder, or a zip or tar of them here"),
@@ -89,8 +105,21 @@ def zone(
                 "folder": _("Choose a folder"),
                 "sending": _("Sending: {done} of {total}"),
                 "working": _("Reading the images …"),
-                "done": _("{added} images added."),
-                "duplicates": _("{n} were there already and were left out."),
+                "done": _forms(lambda n: ngettext("{n} image added.", "{n} images added.", n)),
+                "duplicates": _forms(
+                    lambda n: ngettext(
+                        "{n} was there already and was left out.",
+                        "{n} were there already and were left out.",
+                        n,
+                    )
+                ),
+                "late": _forms(
+                    lambda n: ngettext(
+                        "{n} of them had no label and got the name of its folder.",
+                        "{n} of them had no label and got the names of their folders.",
+                        n,
+                    )
+                ),
                 "contradicted": _forms(
                     lambda n: ngettext(
                         "{n} of them lay in the folder of another label than the image has here, which it keeps for "

@@ -8,7 +8,7 @@ import pytest
 from pictures import png, tarred, zipped
 from PIL import Image
 
-from core import auth, images, themes
+from core import auth, images, labelling, themes
 from core.errors import InvalidInput, NotAllowed, NotFound
 from core.workbench import Workbench
 
@@ -96,6 +96,23 @@ def test_the_same_file_in_the_folder_of_another_label_is_named_and_changes_nothi
     assert sorted(images.statistics(wb, theme.id).by_label.values()) == [1, 3]
     unsaid = images.add(wb, trainer, theme.id, [("a.zip", zipped({"dog/1.png": png(1)}))])
     assert (unsaid.duplicates, unsaid.contradicted) == (1, 0)
+
+
+def test_an_image_without_label_that_comes_again_in_a_folder_gets_its_label(
+    wb: Workbench, trainer: auth.User, labeler: auth.User
+) -> None:
+    theme = themes.create(wb, trainer, name="Pets", labels=["cat"])
+    packed = zipped({"cat/1.png": png(1), "dog/2.png": png(2), "dog/3.png": png(3)})
+    images.add(wb, trainer, theme.id, [("a.zip", packed)])
+    [one] = [i.id for i in images.page(wb, theme.id, images.Filter()).items if i.file_name.endswith("3.png")]
+    labelling.label(wb, trainer, theme.id, [(one, themes.get(wb, theme.id).labels[0].id)])
+    report = images.add(wb, labeler, theme.id, [("a.zip", packed)], label_from_folder=True)
+    assert (report.added, report.duplicates, report.labelled_late) == (0, 3, 1), "“dog” is no label yet"
+    report = images.add(
+        wb, trainer, theme.id, [("a.zip", packed)], label_from_folder=True, create_labels=True
+    )
+    assert (report.labelled_late, report.contradicted, report.labels_created) == (1, 1, ["dog"])
+    assert sorted(images.statistics(wb, theme.id).by_label.values()) == [1, 2], "what a person chose stays"
 
 
 def test_folders_give_labels_and_splits_where_asked(

@@ -270,6 +270,31 @@ def test_data_comes_in_after_a_look_and_goes_out_again(page: Page, app: App, tmp
         assert sum(name.startswith("images/") for name in found.namelist()) == 7
 
 
+def test_whoever_chooses_folders_is_asked_whether_their_names_are_labels(
+    page: Page, app: App, tmp_path: Path
+) -> None:
+    theme, _labels = theme_with(app, "Folders", [], {"before.png": png(1)})
+    for seed, name in enumerate(("cat/a.png", "cat/b.png", "dog/a.png", "train/dog/b.png"), 2):
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(seed))
+    page.goto(f"{app.url}/theme?theme={theme}")
+    add = page.get_by_test_id("stWidgetLabel").get_by_text("Add images")
+    add.click()
+    page.get_by_test_id("upload-folder").set_input_files(tmp_path / "pets" / "cat")
+    expect(page.get_by_test_id("tile")).to_have_count(3)  # one folder says nothing, so nobody is asked
+    add.click()
+    page.get_by_test_id("upload-folder").set_input_files(tmp_path / "pets")
+    asks = page.get_by_test_id("upload-asks")
+    expect(asks).to_contain_text("2 folders (cat, dog)")
+    asks.get_by_role("button", name="Yes, label them so").click()
+    report = page.get_by_test_id("upload-report")
+    expect(report).to_contain_text("New labels: dog, cat")
+    expect(report).to_contain_text("2 of them had no label and got the names of their folders.")
+    expect(page.get_by_test_id("option-byLabel")).to_be_checked()
+    expect(page.get_by_test_id("state-labelled")).to_contain_text("4")
+
+
 def test_a_person_labels_the_own_batch_and_a_dispute_is_settled(page: Page, app: App) -> None:
     theme, labels = theme_with(app, "Team", ["cat", "dog"], {f"{n}.png": png(700 + n) for n in range(4)})
     rules = {"batch": 2, "double_percent": 100, "idle_minutes": 30}

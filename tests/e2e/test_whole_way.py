@@ -166,7 +166,7 @@ def test_upload_keeps_the_good_and_names_the_bad(page: Page, tmp_path: Path) -> 
     page.get_by_test_id("stWidgetLabel").get_by_text("Add images").click()
     page.get_by_test_id("upload-files").set_input_files([good, bad, empty])
     report = page.get_by_test_id("upload-report")
-    expect(report).to_contain_text("1 images added")
+    expect(report).to_contain_text("1 image added")
     expect(report).to_contain_text("“letter.jpg” is not an image")
     expect(report).to_contain_text("“empty.png” is empty")
     expect(page.get_by_test_id("state-all")).to_contain_text("1,798")

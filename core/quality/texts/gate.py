@@ -89,7 +89,7 @@ def said(line: Line, counts: Counts) -> str:
     if line.name == "alignment":
         if not counts.learnt:
             return _("It cannot be told which pairs belong together; their words hardly go together at all.")
-        return _("{share} of the pairs belong together; {limit} are asked for.").format(
+        return _("{share} of the pairs raise no doubt; {limit} are asked for.").format(
             share=share, limit=limit
         )
     if line.name == "copies":
