@@ -145,6 +145,7 @@ class CheckSpec(_Frozen):
     views: str | None = None  # … of what the last check saw
     judged: str | None = None  # … of what it judged (core.quality.judged), by the same vectors
     map: str | None = None  # … of its map, where it was drawn from the same vectors
+    twins: str | None = None  # … of what it compared, by the same vectors
     vectors: int = 0  # model version whose embeddings the manifest has; 0: looks
     max_file_bytes: int
     max_pixels: int

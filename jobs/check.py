@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.errors import InvalidInput
@@ -18,8 +19,8 @@ from core.events import Type
 from core.files import FileStore
 from core.images_io import Limits, look_again
 from core.processes import die_with_parent
-from core.quality import maps, turned
-from core.quality.check_files import MAP, RESULT, VIEWS
+from core.quality import maps, turned, twins
+from core.quality.check_files import MAP, RESULT, TWINS, VIEWS
 from core.quality.measures import NAMES
 from core.settings import Settings
 from core.spec import CheckSpec
@@ -55,6 +56,7 @@ def main(job: Job, spec: CheckSpec) -> None:
     job.progress(phase="check", fraction=JUDGED)
     if job.wanted() == "cancel":
         raise Cancelled
+    near = _twins(job, spec, manifest)
     places = _places(job, spec, manifest)
     names = RESULT.names[1:]
     table = pa.Table.from_pylist(
@@ -66,6 +68,7 @@ def main(job: Job, spec: CheckSpec) -> None:
             "findings": _put(job, table),
             "views": _put(job, views),
             "map": _put(job, places),
+            "twins": _put(job, near),
             "judged": _put(job, judged.packed()),
             "vectors": spec.vectors,
             "images": manifest.num_rows,
@@ -119,23 +122,46 @@ def _view(files: FileStore, path: str, sha256: str) -> bytes | None:
     return None if image is None else turned.view(image)
 
 
+def _vectors(manifest: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of the images that have a vector (n, int64), and these (n × d, int8)."""
+    table = manifest.select(["image_id", "vector"]).filter(manifest["vector"].is_valid())
+    ids = table["image_id"].to_numpy()
+    packed = b"".join(vector or b"" for vector in table["vector"].to_pylist())
+    return ids, np.frombuffer(packed, dtype=np.int8).reshape(len(ids), -1 if len(ids) else 0)
+
+
+def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
+    """What may be twins by the vectors; only images that the last check did not compare are compared with all."""
+    ids, vectors = _vectors(manifest)
+    found = [TWINS.empty_table()]
+    if spec.twins is not None:
+        with job.files.open(spec.twins) as file:
+            last = pq.read_table(file)
+        found.append(last.filter(pc.is_in(last["image_id"], pa.array(ids))))
+    compared = found[-1]["image_id"].to_numpy()
+    fresh = np.flatnonzero(~np.isin(ids, compared))
+    found.append(pa.table({"image_id": ids[fresh], "other": pa.nulls(len(fresh), pa.int64())}, schema=TWINS))
+    for pairs in twins.nearest(vectors, fresh):
+        if job.wanted() == "cancel":
+            raise Cancelled
+        found.append(pa.Table.from_arrays([pa.array(ids[side]) for side in pairs.T], schema=TWINS))
+    return pa.concat_tables(found)
+
+
 def _places(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
     """The map."""
-    ids = np.asarray(manifest["image_id"].to_pylist(), dtype=np.int64)
-    vectors: list[bytes] = [vector or b"" for vector in manifest["vector"].to_pylist()]
-    usable = np.array([i for i, vector in enumerate(vectors) if vector], dtype=np.int64)
-    if not len(usable):
+    ids, matrix = _vectors(manifest)
+    if not len(ids):
         return MAP.empty_table()
-    matrix = np.frombuffer(b"".join(vectors[i] for i in usable), dtype=np.int8).reshape(len(usable), -1)
-    shown = maps.chosen(ids[usable])
+    shown = maps.chosen(ids)
     before = None
     if spec.map is not None:
         with job.files.open(spec.map) as file:
             old = {row["image_id"]: (row["x"], row["y"]) for row in pq.read_table(file).to_pylist()}
         nowhere = (np.nan, np.nan)
-        before = np.array([old.get(image_id, nowhere) for image_id in ids[usable[shown]].tolist()])
+        before = np.array([old.get(image_id, nowhere) for image_id in ids[shown].tolist()])
     places = maps.lay_out(matrix[shown], before)
-    columns = [pa.array(each) for each in (ids[usable[shown]], places[:, 0], places[:, 1])]
+    columns = [pa.array(each) for each in (ids[shown], places[:, 0], places[:, 1])]
     return pa.Table.from_arrays(columns, schema=MAP)
 
 

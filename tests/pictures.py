@@ -18,6 +18,14 @@ def picture(seed: int, size: tuple[int, int] = (24, 16), mode: str = "RGB") -> I
     return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
 
 
+def scene(seed: int) -> Image.Image:
+    """Soft coloured patches, as a photograph has them, below a light sky."""
+    chance = np.random.default_rng(seed)
+    patches = chance.integers(20, 140, (5, 5, 3), dtype=np.uint8)
+    patches[:3] = chance.integers(120, 250, (3, 5, 1))
+    return Image.fromarray(patches).resize((64, 64), Image.Resampling.BICUBIC)
+
+
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)

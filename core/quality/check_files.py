@@ -44,6 +44,10 @@ label is in doubt, see core.quality.doubts. `turn` and `lies_right`: of a turned
 `distance`: of one far from all others, see core.quality.maps.
 """
 
+_TWINS: list[pa.Field[Any]] = [pa.field("image_id", pa.int64()), pa.field("other", pa.int64())]
+TWINS = pa.schema(_TWINS)
+"""Pairs that may be twins by their vectors, and each image that was compared at least once, with NULL."""
+
 _VIEWS: list[pa.Field[Any]] = [pa.field("image_id", pa.int64()), pa.field("view", pa.binary())]
 VIEWS = pa.schema(_VIEWS)
 """Each image's view (core.quality.turned), so that the next check reads only new files."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -83,6 +84,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, anew: bool = False)
             views=last.get("views"),
             judged=last.get("judged") if last.get("vectors") == vectors and not anew else None,
             map=last.get("map") if last.get("vectors") == vectors else None,
+            twins=last.get("twins") if last.get("vectors") == vectors else None,
             max_file_bytes=wb.settings.max_file_bytes,
             max_pixels=wb.settings.max_pixels,
             code=codeversion.current(wb.settings),
@@ -183,6 +185,7 @@ def _apply(wb: Workbench, row: Any) -> None:
 
     wb.db.write(work)
     intake.catch_up(wb, theme_id)
+    _join_twins(wb, theme_id, result.get("twins"))
 
     def end(connection: sa.Connection) -> None:
         detail = {name: result[name] for name in ("images", "accuracy", "left_out", "upright")}
@@ -191,6 +194,19 @@ def _apply(wb: Workbench, row: Any) -> None:
         side_jobs.set_result(connection, run_id, done)
 
     wb.db.write(end)
+
+
+def _join_twins(wb: Workbench, theme_id: int, key: str | None) -> None:
+    """Of pairs that are near by their vectors those that are twins, whatever their hashes say; again changes nothing."""
+    if key is None:  # of a job of an earlier release
+        return
+    with wb.files.open(key) as file:
+        table = pq.read_table(file)
+    table = table.filter(table["other"].is_valid())
+    pairs = np.stack([table[name].to_numpy() for name in ("image_id", "other")], axis=1)
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    for start in range(0, len(pairs), BATCH):
+        intake.join_near(wb, theme_id, pairs[start : start + BATCH])
 
 
 def _store_measures(connection: sa.Connection, theme_id: int, rows: list[dict[str, Any]]) -> None:

@@ -175,6 +175,23 @@ def catch_up(wb: Workbench, theme_id: int) -> None:
             return
 
 
+def join_near(wb: Workbench, theme_id: int, pairs: np.ndarray) -> None:
+    """Cluster those of the pairs of ids (n × 2) that are the same picture beyond doubt, however their hashes differ.
+
+    Nothing but the likeness speaks for these, so they may differ by half as much as other twins.
+    """
+
+    def work(connection: sa.Connection) -> None:
+        themes.lock(connection, theme_id)
+        _join(
+            connection,
+            theme_id,
+            alike(connection, pairs, (1 + rules_of(connection, theme_id).twin_likeness) / 2),
+        )
+
+    wb.db.write(work)
+
+
 def forget(connection: sa.Connection, theme_id: int, since: int = 0) -> None:
     """Have images from `since` on (an id) compared anew by the next `catch_up`; 0: all, and no cluster stays."""
     if not since:

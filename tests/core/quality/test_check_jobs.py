@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from pictures import encoded, png
-from PIL import Image
+from pictures import encoded, png, scene
+from PIL import Image, ImageEnhance
 from sklearn.datasets import load_digits
 
 from core import auth, images, queue, side_jobs, themes
@@ -15,8 +15,9 @@ from core.collector import Collector
 from core.db.tables import finetuning_jobs, image_clusters, image_features, model_train_data
 from core.errors import Conflict, InvalidInput
 from core.images import Filter
-from core.images_io import THUMBNAIL_SIDES
+from core.images_io import THUMBNAIL_SIDES, perceptual_hash
 from core.quality import check_jobs, decisions, findings
+from core.quality.rules import Rules
 from core.run_watch import rows_where
 from core.settings import Settings
 from core.spec import CheckSpec
@@ -46,6 +47,12 @@ def theme(wb: Workbench, trainer: auth.User) -> themes.Theme:
     made = themes.create(wb, trainer, name="Digits", labels=["0", "1", "2", "3"])
     images.add(wb, trainer, made.id, digits(), label_from_folder=True)
     return made
+
+
+def different(one: Image.Image, two: Image.Image) -> int:
+    """Bits in which their hashes differ."""
+    first, second = (int(perceptual_hash(each), 16) for each in (one, two))
+    return (first ^ second).bit_count()
 
 
 def checked(wb: Workbench, actor: auth.User, theme: themes.Theme, settings: Settings) -> None:
@@ -130,6 +137,29 @@ def test_files_that_went_bad_and_images_from_before_are_looked_at(
     assert "unreadable" in {line.name for line in found.gate.failed}
     images.delete(wb, trainer, theme.id, [first.id, second.id])
     assert findings.standing(wb, theme.id).gate.passed
+
+
+def test_a_copy_with_another_hash_is_found_among_the_nearest(
+    wb: Workbench, trainer: auth.User, settings: Settings
+) -> None:
+    """An upload compares hashes; the check compares what all pictures look like."""
+    made = themes.create(wb, trainer, name="Scenes", labels=["a"])
+    far, light = next(
+        (each, lighter)
+        for each in map(scene, range(1_000))
+        if different(each, lighter := ImageEnhance.Brightness(each).enhance(1.6)) > Rules().twin_radius
+    )
+    files = {f"{seed}.png": encoded(scene(seed)) for seed in range(2_000, 2_030)}
+    images.add(
+        wb, trainer, made.id, [*files.items(), ("far.png", encoded(far)), ("light.png", encoded(light))]
+    )
+    assert names(wb, made, "twin") == set()
+    checked(wb, trainer, made, settings)
+    assert names(wb, made, "twin") == {"far.png", "light.png"}
+    images.add(wb, trainer, made.id, [("lighter.png", encoded(ImageEnhance.Brightness(far).enhance(1.62)))])
+    wb.db.write(lambda connection: connection.execute(image_clusters.delete()) and None)
+    checked(wb, trainer, made, settings)
+    assert names(wb, made, "twin") == {"far.png", "light.png", "lighter.png"}, "also what was compared before"
 
 
 def test_what_cannot_be_checked_is_refused_in_a_sentence(

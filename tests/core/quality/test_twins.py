@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import scene
 from PIL import Image, ImageEnhance
 
 from core import looks
@@ -55,14 +56,6 @@ def test_between_compares_new_ones_with_all_that_are_there() -> None:
 def test_bonds_join_groups_and_clusters() -> None:
     bonds = twins.bonds_of([(1, "a", None), (2, "a", 5), (3, None, 5), (4, "b", None), (5, None, None)])
     assert bonds == {1: 1, 2: 1, 3: 1}
-
-
-def scene(seed: int) -> Image.Image:
-    """Soft coloured patches, as a photograph has them, below a light sky."""
-    chance = np.random.default_rng(seed)
-    patches = chance.integers(20, 140, (5, 5, 3), dtype=np.uint8)
-    patches[:3] = chance.integers(120, 250, (3, 5, 1))
-    return Image.fromarray(patches).resize((64, 64), Image.Resampling.BICUBIC)
 
 
 def seen(images: list[Image.Image]) -> np.ndarray:
