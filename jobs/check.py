@@ -140,7 +140,8 @@ def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
         found.append(last.filter(pc.is_in(last["image_id"], pa.array(ids))))
     compared = found[-1]["image_id"].to_numpy()
     fresh = np.flatnonzero(~np.isin(ids, compared))
-    found.append(pa.table({"image_id": ids[fresh], "other": pa.nulls(len(fresh), pa.int64())}, schema=TWINS))
+    alone = [pa.array(ids[fresh]), pa.nulls(len(fresh), pa.int64())]
+    found.append(pa.Table.from_arrays(alone, schema=TWINS))
     for pairs in twins.nearest(vectors, fresh):
         if job.wanted() == "cancel":
             raise Cancelled
