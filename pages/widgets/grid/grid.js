@@ -272,7 +272,8 @@ class Grid extends Acts {
     dot.hidden = !(label ?? guess);
     name.textContent = label ? label.name : guess ? `${guess.name}?` : t.unlabelled_badge;
     name.classList.toggle("none", !label);
-    const likelier = this.data.of_labels.includes(this.filters.get("finding")) && this.likelier(item);
+    const doubts = this.filters.sort === "suspicious" || this.data.of_labels.includes(this.filters.get("finding"));
+    const likelier = doubts && this.likelier(item);
     const other = likelier || (label && this.filters.sort === "suspicious" && item.suggested_label_id !== label.id && this.labels.get(item.suggested_label_id));
     number.textContent = guess ? `${Math.round(item.suggested_confidence * 100)} %` : other ? `${other.name}?` : "";
     number.title = likelier ? fill(t.likelier_is, { label: likelier.name })
