@@ -98,6 +98,20 @@ def test_one_run_that_cannot_be_written_does_not_hold_up_the_others(
     assert registry.of_run(wb, bad.id) is not None
 
 
+def test_what_a_lost_attempt_measured_after_its_checkpoint_is_shown_once(
+    wb: Workbench, trainer: auth.User
+) -> None:
+    run = started(wb, trainer)
+    told = Told(wb, run.id)
+    for step in (1, 2, 3):
+        told.tell(Type.METRIC, metric(step, 0.9))
+    for step in (2, 3, 4):
+        told.tell(Type.METRIC, metric(step, 0.1), attempt=1)
+    Collector(wb).turn()
+    found = run_reports.metrics(wb, run.id)["train_loss"]
+    assert [(step, value) for step, _epoch, value in found] == [(1, 0.9), (2, 0.1), (3, 0.1), (4, 0.1)]
+
+
 def test_what_is_no_number_and_what_is_no_text_comes_through(wb: Workbench, trainer: auth.User) -> None:
     run = started(wb, trainer)
     told = Told(wb, run.id)
