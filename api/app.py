@@ -8,6 +8,7 @@ from fastapi_offline import FastAPIOffline
 from api import (
     ab,
     alerts,
+    assets,
     auth,
     dataset_quality,
     datasets,
@@ -71,6 +72,7 @@ routers = (  # tried in this order, so those that programs ask with every reques
     webhooks.router,
     alerts.router,
     gate_policies.router,
+    assets.router,
     versions.router,  # its /{version_id} would take the paths without an id of the one before
 )
 

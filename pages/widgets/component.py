@@ -10,8 +10,8 @@ import streamlit as st
 _HERE = Path(__file__).parent
 
 
-def load(name: str, *parts: str) -> Any:
-    """Register a component; call once, when a module is imported.
+def load(name: str, *parts: str, isolated: bool = True) -> Any:
+    """Register a component; call once, when a module is imported. `isolated`: the page's styles do not reach it.
 
     Its script is `<name>.js`, with dom.js and the `parts` (paths beside this file, without
     `.js`) before it in one module; its style lies beside the script.
@@ -22,4 +22,5 @@ def load(name: str, *parts: str) -> Any:
         html='<div class="root"></div>',
         css=(_HERE / f"{name}.css").read_text(encoding="utf-8"),
         js="\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in scripts),
+        isolate_styles=isolated,
     )

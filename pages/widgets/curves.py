@@ -9,7 +9,7 @@ import streamlit as st
 from core import run_reports, runs
 from core.i18n import gettext as _
 from core.workbench import Workbench
-from pages.widgets import charts
+from pages.widgets import charts, live_chart
 from pages.widgets.charts import Series
 
 SMOOTHEST = 0.95
@@ -75,7 +75,8 @@ def of_run(wb: Workbench, run: runs.Run, key: str) -> None:
             figure = charts.lines(
                 title, smoothed, percent=title == drawn[-1][0] and shown == "learning", log=log
             )
-            column.plotly_chart(figure, key=f"{key}-{shown}-{title}", config=charts.CONFIG)
+            with column:
+                live_chart.draw(figure, f"{key}-{shown}-{title}", title)
 
 
 def _options(wb: Workbench, run: runs.Run, key: str) -> tuple[float, bool, list[int]]:

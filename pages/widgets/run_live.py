@@ -14,7 +14,7 @@ from core.i18n import gettext as _
 from core.quality import picks
 from core.runs import Run
 from core.workbench import Workbench
-from pages.widgets import charts, frame
+from pages.widgets import frame, live_chart
 from pages.widgets.pictures import thumbnails
 from pages.widgets.runs import duration, phase_text
 
@@ -69,7 +69,7 @@ def validations(wb: Workbench, run: Run, key: str) -> None:
             f"**{_('F1 of each label')}**",
             help=_("Precision and recall in one number, on the validation images; dark is good."),
         )
-        st.plotly_chart(_f1_map(run.spec.labels, found), key=f"{key}-f1", config=charts.CONFIG)
+        live_chart.draw(_f1_map(run.spec.labels, found), f"{key}-f1", _("F1 of each label"))
     with right:
         newest = found[-1]
         st.markdown(

@@ -376,12 +376,29 @@ def test_the_model_suggests_labels_and_they_are_accepted_after_a_preview(page: P
     assert rest(page, "/theme/1/label/changes/")["statistics"]["unlabelled"] == before
 
 
+def a_zoom_stays_while_the_run_goes_on(page: Page) -> None:
+    chart = page.locator(".live-chart").first
+    see = "chart => [chart._fullLayout.xaxis.range, chart.data[0].x.length]"
+    page.wait_for_function("document.querySelector('.live-chart')?.data?.[0]?.x.length > 5", timeout=120_000)
+    box = chart.locator(".nsewdrag").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] - 20, steps=5)
+    page.mouse.up()
+    zoomed, points = chart.evaluate(see)
+    grown = f"document.querySelector('.live-chart').data[0].x.length > {points}"
+    page.wait_for_function(grown, timeout=60_000)
+    assert chart.evaluate(see)[0] == zoomed and zoomed[0] > 0.1
+
+
 def test_cancelled_run_stops_and_history_lists_it(page: Page) -> None:
     page.goto("/training?theme=1")
     button(page, "train").click()
     page.wait_for_url(re.compile(r"/run\?run=\d+"), timeout=180_000)
     run = int(page.url.split("run=")[1])
     wait_for_status(page, run, {"running"}, 180)
+    a_zoom_stays_while_the_run_goes_on(page)
     button(page, "stop").click()
     page.get_by_text("Now, without a result").click()
     button(page, "yes-stop").click()
