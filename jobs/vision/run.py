@@ -60,6 +60,11 @@ def main(job: Job, spec: RunSpec, *, patience_s: float = PATIENCE_SECONDS) -> No
     except Cancelled:
         tracker.end("KILLED")
         raise
+    except Paused:
+        raise
+    except Exception:
+        tracker.end("FAILED")
+        raise
     finally:
         tracker.stop()
 

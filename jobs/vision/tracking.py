@@ -71,6 +71,8 @@ class Tracker:
         if self._file.exists():
             state |= json.loads(self._file.read_text(encoding="utf-8"))
         self.run_id: str = state["run_id"]
+        self._goes_on = bool(self.run_id)
+        """MLflow may hold the run for ended, since an earlier attempt was."""
         self.experiment_id: str = state["experiment_id"]
         self._known: int = state["step"]
         self._step = self._known
@@ -103,7 +105,8 @@ class Tracker:
         self._thread.join(timeout=2)
 
     def end(self, status: str) -> None:
-        """Mark MLflow's run FINISHED, FAILED or KILLED, if it answers."""
+        """Mark MLflow's run FINISHED, FAILED or KILLED, if it answers; nothing is sent any more."""
+        self.stop()
         try:
             if self.run_id:
                 self.client.set_terminated(self.run_id, status)
@@ -133,6 +136,9 @@ class Tracker:
         with self._send_lock:
             if not self.run_id:
                 self._begin()
+            if self._goes_on:
+                self.client.update_run(self.run_id, status="RUNNING")
+                self._goes_on = False
             while True:
                 with self._lock:
                     batch = self._unsent[:BATCH]
@@ -152,7 +158,7 @@ class Tracker:
         mine = f"tags.`veritrain.run_id` = '{self._spec.run_id}'"
         runs = self.client.search_runs([self.experiment_id], mine, max_results=1)
         if runs:
-            self.run_id = runs[0].info.run_id
+            self.run_id, self._goes_on = runs[0].info.run_id, True
             return
         run = self.client.create_run(
             self.experiment_id, tags=tags(self._spec), run_name=f"run {self._spec.run_id}"

@@ -227,12 +227,23 @@ def test_damaged_images_are_named_and_left_out(vision_settings: Settings) -> Non
 
 
 def test_a_loss_that_is_no_number_ends_the_run(vision_settings: Settings) -> None:
+    from mlflow import MlflowClient
+
     from jobs.vision import architectures
+    from jobs.vision.tracking import Tracker
 
     state = architectures.get("mobilenet_v3_small").build(3, 32).state_dict()
     state["features.0.0.weight"].fill_(float("nan"))
     files = FileStore(vision_settings.files_url)
     files.write("weights/nan.safetensors", save(state))
     text = TINY.replace("mobilenet_v3_small", "mobilenet_v3_small, weights: nan.safetensors")
-    [error] = of_type(run(make_spec(vision_settings, 7, text), 1, vision_settings), "error")
+    spec = make_spec(vision_settings, 7, text)
+    [error] = of_type(run(spec, 1, vision_settings), "error")
     assert error["kind"] == "configuration" and "lower the learning rate" in error["message"]
+
+    folder = vision_settings.artifacts_dir / "runs" / "7"
+    client = MlflowClient(vision_settings.mlflow_url)
+    logged = json.loads((folder / "mlflow.json").read_text())["run_id"]
+    assert client.get_run(logged).info.status == "FAILED"
+    Tracker(vision_settings.mlflow_url, spec, folder).finish(60, lambda: None)  # as a resumed attempt's
+    assert client.get_run(logged).info.status == "RUNNING"
