@@ -306,7 +306,7 @@ def _insert(
         for image_id, folder in late.items()
         if folder.casefold() in by_name
     }
-    labelled_late = labelling.relabel(connection, actor, theme_id, wanted, options.source)
+    labelled_late = labelling.relabel(connection, actor, theme_id, wanted, options.source) if wanted else 0
     return _Inserted(duplicates, list(contradicted), len(history), labelled_late, created)
 
 

@@ -31,6 +31,8 @@ CHUNK = 256
 """Images between two looks at whether somebody pressed Stop."""
 PART = 32
 """Images that one thread looks at before it takes others."""
+MOST_PAIRS = 50_000**2
+"""Comparisons of vectors, which take less than a minute."""
 READ, SEEN, JUDGED = 0.4, 0.7, 0.9
 """Shares of the progress: every file is there, every picture was seen, labels and sides were judged; then the map."""
 
@@ -131,7 +133,10 @@ def _vectors(manifest: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
-    """What may be twins by the vectors; only images that the last check did not compare are compared with all."""
+    """What may be twins by the vectors; only images that the last check did not compare are compared with all.
+
+    Where these are more than MOST_PAIRS, as in a theme of a million images, their hashes must do.
+    """
     ids, vectors = _vectors(manifest)
     found = [TWINS.empty_table()]
     if spec.twins is not None:
@@ -140,6 +145,8 @@ def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
         found.append(last.filter(pc.is_in(last["image_id"], pa.array(ids))))
     compared = found[-1]["image_id"].to_numpy()
     fresh = np.flatnonzero(~np.isin(ids, compared))
+    if len(fresh) * len(ids) > MOST_PAIRS:
+        return pa.concat_tables(found)
     alone = [pa.array(ids[fresh]), pa.nulls(len(fresh), pa.int64())]
     found.append(pa.Table.from_arrays(alone, schema=TWINS))
     for pairs in twins.nearest(vectors, fresh):

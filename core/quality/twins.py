@@ -130,8 +130,7 @@ def _parts(sizes: np.ndarray) -> list[tuple[int, int]]:
 def nearest(vectors: np.ndarray, fresh: np.ndarray) -> Iterator[np.ndarray]:
     """Pairs (index of fresh, another index), n × 2, part by part: of each of `fresh` the NEAREST of all `vectors`.
 
-    `vectors` (n × d, int8) are looks or a model's embeddings. All are compared with all: seconds for ten thousand,
-    minutes for a hundred thousand.
+    `vectors` (n × d, int8) are looks or a model's embeddings.
     """
     unit = vectors.astype(np.float32)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.float32(1e-9))
