@@ -93,6 +93,7 @@ def of_images(settings: Settings, archive: Path) -> Found:
             views=last.get("views"),
             judged=last.get("judged"),
             map=last.get("map"),
+            twins=last.get("twins"),
             max_file_bytes=LIMITS.max_file_bytes,
             max_pixels=LIMITS.max_pixels,
             code=None,

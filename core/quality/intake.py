@@ -176,18 +176,22 @@ def catch_up(wb: Workbench, theme_id: int) -> None:
 
 
 def join_near(wb: Workbench, theme_id: int, pairs: np.ndarray) -> None:
-    """Cluster those of the pairs of ids (n × 2) that are the same picture beyond doubt, however their hashes differ.
+    """Cluster those of the pairs of ids (n × 2) that are the same picture beyond doubt, though their hashes differ.
 
-    Nothing but the likeness speaks for these, so they may differ by half as much as other twins.
+    They may differ by half as much as other twins, and by FARTHEST bits.
     """
+    with wb.db.read() as connection:
+        _none, (ids, hashes) = _hashes(connection, theme_id, 0)
+        pairs = pairs[np.isin(pairs, ids).all(axis=1)]
+        one, two = (hashes[np.searchsorted(ids, side)] for side in pairs.T)
+        pairs = pairs[np.bitwise_count(one ^ two) <= FARTHEST]
+        pairs = alike(connection, pairs, (1 + rules_of(connection, theme_id).twin_likeness) / 2)
+    if not len(pairs):
+        return
 
     def work(connection: sa.Connection) -> None:
         themes.lock(connection, theme_id)
-        _join(
-            connection,
-            theme_id,
-            alike(connection, pairs, (1 + rules_of(connection, theme_id).twin_likeness) / 2),
-        )
+        _join(connection, theme_id, pairs)
 
     wb.db.write(work)
 
@@ -205,6 +209,8 @@ def _until(connection: sa.Connection, theme_id: int) -> int:
     return int(connection.execute(query).scalar_one_or_none() or 0)
 
 
+FARTHEST = 20
+"""Bits of 64; hashes of pictures that have nothing in common differ in some 32."""
 Hashes = tuple[np.ndarray, np.ndarray]
 """Ids of live images (int64, ascending) and their perceptual hashes (uint64)."""
 
