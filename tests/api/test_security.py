@@ -126,7 +126,8 @@ def test_roles_hold_in_the_api_and_on_the_screens(app: App, browser: Browser) ->
     context = browser.new_context(base_url=app.url)
     context.add_cookies([{"name": k, "value": v, "url": app.url} for k, v in viewer.cookies.items()])
     page = context.new_page()
-    page.goto("/theme?theme=1")
+    theme = app.admin.post("/api/theme/create/", json={"name": "Seen by a viewer"}).json()["id"]
+    page.goto(f"/theme?theme={theme}")
     page.get_by_test_id("grid-message").wait_for()
     assert page.get_by_test_id("upload-files").count() == 0
     assert page.get_by_role("button", name="Split").count() == 0
