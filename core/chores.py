@@ -48,10 +48,12 @@ class Chores:
         """Raises what a chore raises that is not done aside; the others come in the next turns."""
         now, news = time.monotonic(), self._news()
 
-        def rests(chore: Chore) -> bool:
-            return news is not None and news == chore.knew and now < chore.rests_until
+        def waits(chore: Chore) -> bool:
+            aside = self._asides.get(chore.name)
+            rests = news is not None and news == chore.knew and now < chore.rests_until
+            return rests or (aside is not None and aside.is_alive())
 
-        due = [chore for chore in self.all if chore.due <= now and not rests(chore)]
+        due = [chore for chore in self.all if chore.due <= now and not waits(chore)]
         for chore in sorted(due, key=lambda chore: chore.due)[:AT_ONCE]:
             chore.due, chore.rests_until = now + chore.every_seconds, now + chore.rest_seconds
             chore.knew = news
@@ -72,8 +74,5 @@ class Chores:
             except Exception:
                 log.exception(chore.name)
 
-        if chore.name not in self._asides or not self._asides[chore.name].is_alive():
-            self._asides[chore.name] = threading.Thread(
-                target=logged, name=f"chore-{chore.name}", daemon=True
-            )
-            self._asides[chore.name].start()
+        self._asides[chore.name] = threading.Thread(target=logged, name=f"chore-{chore.name}", daemon=True)
+        self._asides[chore.name].start()

@@ -77,3 +77,23 @@ def test_one_that_is_done_aside_is_never_done_twice_at_once() -> None:
     chores.turn()
     chores.join(10)
     assert begun == [1, 1]
+
+
+def test_news_that_come_while_one_is_done_aside_are_not_forgotten() -> None:
+    seen: list[int] = []
+    over = threading.Event()
+    news = 1
+
+    def slow() -> None:
+        seen.append(news)
+        over.wait(10)
+
+    chores = Chores([Chore("slow", slow, 0.0, aside=True, rest_seconds=60.0)], lambda: news)
+    chores.turn()
+    news = 2
+    chores.turn()
+    over.set()
+    chores.join(10)
+    chores.turn()
+    chores.join(10)
+    assert seen == [1, 2]
