@@ -1,7 +1,8 @@
-// The library is asked for once a page, whatever number of charts it has.
+// The library is asked for once a page, whatever number of charts it has; anew where it did not come.
 function library(address) {
   window.veritrainPlotly ??= new Promise((ok, bad) => {
-    document.head.append(element("script", { src: address, onload: () => ok(window.Plotly), onerror: bad }));
+    const failed = () => { window.veritrainPlotly = undefined; bad(); };
+    document.head.append(element("script", { src: address, onload: () => ok(window.Plotly), onerror: failed }));
   });
   return window.veritrainPlotly;
 }
@@ -32,7 +33,8 @@ class Chart {
     this.root = root;
     this.place = element("div", { class: "live-chart", role: "figure" });
     root.replaceChildren(this.place);
-    new ResizeObserver(() => { if (this.drawn) window.Plotly.Plots.resize(this.place); }).observe(root);
+    // One that is not seen, or is just taken away, has no width to go by.
+    new ResizeObserver(() => { if (this.drawn && this.place.offsetWidth) window.Plotly.Plots.resize(this.place); }).observe(root);
   }
 
   async draw({ figure, library: address, title }) {
@@ -41,8 +43,8 @@ class Chart {
     this.place.setAttribute("aria-label", title);
     const { data, layout } = JSON.parse(figure);
     this.place.style.minHeight = `${layout.height}px`;
-    const plotly = await library(address);
-    if (figure !== this.figure) return; // a newer one came meanwhile
+    const plotly = await library(address).catch(() => undefined); // the next figure tries again
+    if (!plotly || figure !== this.figure) return; // or a newer one came meanwhile
     await plotly.react(this.place, data, themed(layout, this.root), { displaylogo: false, modeBarButtons: BUTTONS });
     this.drawn = true;
   }
