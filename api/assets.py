@@ -6,7 +6,6 @@ import gzip
 from functools import cache
 
 from fastapi import APIRouter, Response
-from plotly.offline import get_plotlyjs
 
 router = APIRouter()
 
@@ -14,6 +13,8 @@ router = APIRouter()
 @cache
 def _plotly() -> bytes:
     """Gzipped: a third of five megabytes."""
+    from plotly.offline import get_plotlyjs  # no start waits for it
+
     return gzip.compress(get_plotlyjs().encode(), mtime=0)
 
 

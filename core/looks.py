@@ -62,6 +62,12 @@ def likeness(vectors: np.ndarray, one: np.ndarray) -> np.ndarray:
     return result
 
 
+def units(vectors: np.ndarray) -> np.ndarray:
+    """Rows (n × d) of length 1, float32; those of zeros stay."""
+    found: np.ndarray = vectors.astype(np.float32)
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-9))
+
+
 def same(one: np.ndarray, two: np.ndarray, likeness: float) -> np.ndarray:
     """Whether each two are one picture, from their looks (n × SIZE unit vectors, both): (n,) bool.
 
@@ -88,20 +94,15 @@ def _brightened(dark: np.ndarray, bright: np.ndarray) -> np.ndarray:
     slope = (apart * wanted_apart * below).sum(axis=1) / np.maximum((apart**2 * below).sum(axis=1), 1e-9)
     lighter = np.minimum(slope[:, None] * apart + means[1], top)
     lighter, wanted = (each - each.mean(axis=1, keepdims=True) for each in (lighter, wanted))
-    correlation = (_units(lighter) * _units(wanted)).sum(axis=1)
+    correlation = (units(lighter) * units(wanted)).sum(axis=1)
 
     cells = below.reshape(-1, COLOUR_SIDE, SHAPE_SIDE // COLOUR_SIDE, COLOUR_SIDE, SHAPE_SIDE // COLOUR_SIDE)
     coloured = np.tile(cells.mean(axis=(2, 4)).reshape(-1, COLOUR_SIDE**2) > 0.5, 2)
     own, other = (each[:, SHAPE_SIDE**2 :] * coloured for each in (dark, bright))
     grey = np.linalg.norm(other, axis=1) < GREY
-    agree = grey | ((_units(own) * _units(other)).sum(axis=1) >= SAME_COLOUR)
+    agree = grey | ((units(own) * units(other)).sum(axis=1) >= SAME_COLOUR)
     whole = (below.mean(axis=1) >= LEAST_BELOW) & (slope > 0) & agree
     found: np.ndarray = np.where(whole, correlation, 0.0)
-    return found
-
-
-def _units(vectors: np.ndarray) -> np.ndarray:
-    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return found
 
 

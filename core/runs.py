@@ -283,11 +283,10 @@ def begin_again(wb: Workbench, actor: auth.User, frozen: RunSpec, action: str, d
 
 def get(wb: Workbench, run_id: int) -> Run:
     """Raises NotFound."""
-    with wb.db.read() as connection:
-        row = connection.execute(_select().where(finetuning_jobs.c.id == run_id)).mappings().one_or_none()
-    if row is None:
+    found = many(wb, [run_id])
+    if not found:
         raise NotFound("There is no run {id}.", id=run_id)
-    return _runs(wb, [row])[0]
+    return found[0]
 
 
 def history(
@@ -299,26 +298,18 @@ def history(
         query = query.where(finetuning_jobs.c.theme_id == theme_id)
     if before is not None:
         query = query.where(finetuning_jobs.c.id < before)
-    query = query.order_by(finetuning_jobs.c.id.desc()).limit(limit)
-    with wb.db.read() as connection:
-        rows = connection.execute(query).mappings().all()
-    return _runs(wb, rows)
+    return _read(wb, query.order_by(finetuning_jobs.c.id.desc()).limit(limit))
 
 
 def many(wb: Workbench, ids: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in the order of the numbers."""
-    query = _select().where(finetuning_jobs.c.id.in_(list(ids))).order_by(finetuning_jobs.c.id)
-    with wb.db.read() as connection:
-        rows = connection.execute(query).mappings().all()
-    return _runs(wb, rows)
+    return _read(wb, _select().where(finetuning_jobs.c.id.in_(list(ids))).order_by(finetuning_jobs.c.id))
 
 
 def under_way(wb: Workbench) -> list[Run]:
     """All runs and trials that have not ended, paused ones too, also of deleted themes; oldest first."""
     query = _select().where(finetuning_jobs.c.status.not_in([status.value for status in ENDED]))
-    with wb.db.read() as connection:
-        rows = connection.execute(query.order_by(finetuning_jobs.c.id)).mappings().all()
-    return _runs(wb, rows)
+    return _read(wb, query.order_by(finetuning_jobs.c.id))
 
 
 def requeue(connection: sa.Connection, run_id: int, attempt: int, status: Status) -> None:
@@ -392,9 +383,10 @@ def _select() -> sa.Select[Any]:
     )
 
 
-def _runs(wb: Workbench, rows: Sequence[Mapping[Any, Any]]) -> list[Run]:
+def _read(wb: Workbench, query: sa.Select[Any]) -> list[Run]:
     """Somebody reads of these: those that go on are asked to tell how they are from now on, not some seconds late."""
-    found = [_run(row) for row in rows]
+    with wb.db.read() as connection:
+        found = [_run(row) for row in connection.execute(query).mappings()]
     if going := [run.id for run in found if run.status == Status.RUNNING]:
         queue.watch(wb, going)
     return found

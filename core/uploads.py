@@ -219,12 +219,17 @@ def _insert(
     places = [options.places(stored) for stored in fresh.values()]
     folders = [folder for folder, _ in places]
     named = {sha256: known.label for sha256, known in have.items()} | dict(zip(fresh, folders, strict=True))
-    contradicted = _contradicted(batch, duplicates, named, options)
+    said = {index: folder for index in duplicates if (folder := options.places(batch[index])[0])}
+    contradicted = {
+        index: folder
+        for index, folder in said.items()
+        if (kept := named[batch[index].info.sha256]) and folder.casefold() != kept.casefold()
+    }
     twice = [folder for index, folder in contradicted.items() if batch[index].info.sha256 in fresh]
     late: dict[int, str] = {}
-    for index in duplicates:
-        known, (folder, _) = have.get(batch[index].info.sha256), options.places(batch[index])
-        if known is not None and known.label_id is None and folder:
+    for index, folder in said.items():
+        known = have.get(batch[index].info.sha256)
+        if known is not None and known.label_id is None:
             late.setdefault(known.image_id, folder)
     by_name, created = _labels(connection, theme_id, [*folders, *twice, *late.values()], options)
     # A folder that is no label says nothing against one.
@@ -328,19 +333,6 @@ def _known(connection: sa.Connection, theme_id: int, hashes: list[str]) -> dict[
     )
     found = connection.execute(query, {"theme": theme_id, "hashes": hashes})
     return {sha256: _Known(*known) for sha256, *known in found}
-
-
-def _contradicted(
-    batch: list[Stored], duplicates: list[int], named: dict[str, str | None], options: _Options
-) -> dict[int, str]:
-    """The folders of copies that lay in the folder of another label than what they are copies of, `named` by hash."""
-    found = {}
-    for index in duplicates:
-        folder, _ = options.places(batch[index])
-        kept = named[batch[index].info.sha256]
-        if folder and kept and folder.casefold() != kept.casefold():
-            found[index] = folder
-    return found
 
 
 def places_of(folders: tuple[str, ...], *, label: bool, split: bool) -> tuple[str | None, str | None]:

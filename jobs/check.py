@@ -58,8 +58,9 @@ def main(job: Job, spec: CheckSpec) -> None:
     job.progress(phase="check", fraction=JUDGED)
     if job.wanted() == "cancel":
         raise Cancelled
-    near = _twins(job, spec, manifest)
-    places = _places(job, spec, manifest)
+    ids, vectors = _vectors(manifest)
+    near = _twins(job, spec, ids, vectors)
+    places = _places(job, spec, ids, vectors)
     names = RESULT.names[1:]
     table = pa.Table.from_pylist(
         [{"image_id": i, **dict.fromkeys(names), **row} for i, row in sorted(rows.items())], schema=RESULT
@@ -132,12 +133,11 @@ def _vectors(manifest: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.frombuffer(packed, dtype=np.int8).reshape(len(ids), -1 if len(ids) else 0)
 
 
-def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
+def _twins(job: Job, spec: CheckSpec, ids: np.ndarray, vectors: np.ndarray) -> pa.Table:
     """What may be twins by the vectors; only images that the last check did not compare are compared with all.
 
     Where these are more than MOST_PAIRS, as in a theme of a million images, their hashes must do.
     """
-    ids, vectors = _vectors(manifest)
     found = [TWINS.empty_table()]
     if spec.twins is not None:
         with job.files.open(spec.twins) as file:
@@ -156,9 +156,8 @@ def _twins(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
     return pa.concat_tables(found)
 
 
-def _places(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
+def _places(job: Job, spec: CheckSpec, ids: np.ndarray, vectors: np.ndarray) -> pa.Table:
     """The map."""
-    ids, matrix = _vectors(manifest)
     if not len(ids):
         return MAP.empty_table()
     shown = maps.chosen(ids)
@@ -168,7 +167,7 @@ def _places(job: Job, spec: CheckSpec, manifest: pa.Table) -> pa.Table:
             old = {row["image_id"]: (row["x"], row["y"]) for row in pq.read_table(file).to_pylist()}
         nowhere = (np.nan, np.nan)
         before = np.array([old.get(image_id, nowhere) for image_id in ids[shown].tolist()])
-    places = maps.lay_out(matrix[shown], before)
+    places = maps.lay_out(vectors[shown], before)
     columns = [pa.array(each) for each in (ids[shown], places[:, 0], places[:, 1])]
     return pa.Table.from_arrays(columns, schema=MAP)
 

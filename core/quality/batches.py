@@ -15,6 +15,7 @@ from core.db.engine import fetch_column
 from core.db.tables import finetuning_jobs, labels, train_data
 from core.db.tables import snapshots as snapshot_rows
 from core.image_filter import Filter
+from core.looks import units
 from core.quality import conditions, drift
 from core.quality.drift import LEAST, LOOK, Drift
 from core.quality.measures import NAMES
@@ -176,9 +177,7 @@ def _vectors(connection: sa.Connection, sides: Sequence[Ids]) -> tuple[list[Ids]
 def _matrix(vectors: Sequence[bytes]) -> np.ndarray:
     if not vectors:
         return np.empty((0, 1), dtype=np.float32)
-    rows = np.frombuffer(b"".join(vectors), dtype=np.int8).reshape(len(vectors), -1).astype(np.float32)
-    found: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-9))
-    return found
+    return units(np.frombuffer(b"".join(vectors), dtype=np.int8).reshape(len(vectors), -1))
 
 
 _MEASURES = sa.text(

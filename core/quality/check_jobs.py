@@ -74,6 +74,7 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, anew: bool = False)
         themes.lock(connection, theme_id)
         _refuse_second(connection, theme_id)
         last = side_jobs.newest_applied(connection, KIND, theme_id) or {}
+        alike = last if last.get("vectors") == vectors else {}
         [run_id] = next_ids(connection, "finetuning_jobs_id_seq", 1)
         spec = CheckSpec(
             run_id=run_id,
@@ -82,9 +83,9 @@ def start(wb: Workbench, actor: auth.User, theme_id: int, *, anew: bool = False)
             manifest=manifest,
             vectors=vectors,
             views=last.get("views"),
-            judged=last.get("judged") if last.get("vectors") == vectors and not anew else None,
-            map=last.get("map") if last.get("vectors") == vectors else None,
-            twins=last.get("twins") if last.get("vectors") == vectors else None,
+            judged=None if anew else alike.get("judged"),
+            map=alike.get("map"),
+            twins=alike.get("twins"),
             max_file_bytes=wb.settings.max_file_bytes,
             max_pixels=wb.settings.max_pixels,
             code=codeversion.current(wb.settings),

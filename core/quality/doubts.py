@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from core.looks import units
+
 FOLDS = 5
 FEATURES = 1_024
 """Random Fourier features (Rahimi and Recht, NIPS 2007); on the digits 512 find a little less, 2,048 no more."""
@@ -66,7 +68,7 @@ class Learnt:
 
         `accuracy` is that of these few images.
         """
-        lifted = Kernel.of(self.weights, self.phase)(_unit(vectors))
+        lifted = Kernel.of(self.weights, self.phase)(units(vectors))
         by_vectors = soft(lifted @ self.by_vectors, float(self.scales[0]))
         standard = _standard(textures, self.mean, self.spread)
         by_textures = soft(standard @ self.by_textures, float(self.scales[1]))
@@ -118,10 +120,10 @@ def find(
     for label in range(int(labels.max()) + 1):
         members = rng.permutation(np.flatnonzero(labels == label))
         folds[members] = np.arange(len(members)) % FOLDS
-    kernel = Kernel(_unit(vectors[rng.choice(len(labels), min(len(labels), SAMPLE), replace=False)]), rng)
+    kernel = Kernel(units(vectors[rng.choice(len(labels), min(len(labels), SAMPLE), replace=False)]), rng)
 
     def lifted(rows: np.ndarray) -> np.ndarray:
-        return kernel(_unit(vectors[rows]))
+        return kernel(units(vectors[rows]))
 
     scores, of_vectors = _unseen(lifted, labels, folds, RIDGE)
     scale = likeliest(scores, labels)
@@ -253,11 +255,6 @@ class Kernel:
         """n × (FEATURES + 1), float32."""
         lifted = np.cos(vectors @ self.weights + self.phase) * np.float32(np.sqrt(2.0 / FEATURES))
         return np.concatenate([lifted, np.ones((len(lifted), 1), dtype=np.float32)], axis=1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    found = vectors.astype(np.float32)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-9))
 
 
 def _chunks(rows: np.ndarray) -> list[np.ndarray]:

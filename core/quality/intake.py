@@ -318,7 +318,7 @@ def _looks(connection: sa.Connection, ids: np.ndarray) -> np.ndarray:
     for place, image_id in enumerate(ids.tolist()):
         if (look := found.get(image_id)) is not None:
             matrix[place] = np.frombuffer(look, dtype=np.int8)
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), np.float32(1e-9))
+    return looks.units(matrix)
 
 
 def _clusters(connection: sa.Connection, ids: Sequence[int]) -> dict[int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.looks import units
+
 MOST = 20_000
 """Points of a map; of more pictures a fixed choice is shown."""
 ANCHORS = 1_000
@@ -37,7 +39,7 @@ def lay_out(vectors: np.ndarray, before: np.ndarray | None = None, *, seed: int 
     `before`: n × 2, where they lay on the last map, NaN for new ones. While these are FRESH or fewer the map
     stays as people know it, and new pictures go to their neighbours.
     """
-    unit = _unit(vectors)
+    unit = units(vectors)
     n = len(vectors)
     if before is not None and n >= FEW:
         new = np.isnan(before[:, 0])
@@ -126,7 +128,7 @@ def _beside(places: np.ndarray, rows: np.ndarray, unit: np.ndarray, anchors: np.
     """Put each of `rows` between the three anchors that it is most like, mostly to the nearest."""
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        near, likeness = _nearest(unit[part], unit[anchors], 3)
+        near, likeness = nearest(unit[part], unit[anchors], 3)
         weights = np.maximum(likeness, 1e-3) ** 8
         weights /= weights.sum(axis=1, keepdims=True)
         places[part] = (places[anchors[near]] * weights[..., None]).sum(axis=1)
@@ -145,8 +147,8 @@ def _tsne(parts: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(made, dtype=np.float32)
 
 
-def _nearest(rows: np.ndarray, all_: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places and cosines of the `count` most alike of `all_`, the most alike first."""
+def nearest(rows: np.ndarray, all_: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and cosines of the `count` most alike of `all_` (of length 1, as `rows`), the most alike first."""
     likeness = rows @ all_.T
     near = np.argpartition(-likeness, min(count, len(all_)) - 1, axis=1)[:, :count]
     found = np.take_along_axis(likeness, near, axis=1)
@@ -157,8 +159,3 @@ def _nearest(rows: np.ndarray, all_: np.ndarray, count: int) -> tuple[np.ndarray
 def _to_unit_square(places: np.ndarray) -> np.ndarray:
     low, high = places.min(axis=0, initial=np.inf), places.max(axis=0, initial=-np.inf)
     return np.asarray((places - low) / np.maximum(high - low, 1e-9), dtype=np.float32)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    found = vectors.astype(np.float32)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.float32(1e-9))

@@ -9,6 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
+from core.looks import units
+from core.quality import maps
+
 BANDS, BAND_BITS = 4, 16
 MAX_RADIUS = 11
 """Bits; beyond, so much of an image may differ that the pairs say nothing."""
@@ -132,17 +135,13 @@ def nearest(vectors: np.ndarray, fresh: np.ndarray) -> Iterator[np.ndarray]:
 
     `vectors` (n × d, int8) are looks or a model's embeddings.
     """
-    unit = vectors.astype(np.float32)
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.float32(1e-9))
-    count = min(NEAREST, len(unit) - 1)
+    unit = units(vectors)
     rows = max(1, CHUNK // max(1, len(unit)))
     for start in range(0, len(fresh), rows):
         part = fresh[start : start + rows]
-        alike = unit[part] @ unit.T
-        alike[np.arange(len(part)), part] = -1  # an image is no twin of itself
-        others = np.argpartition(-alike, count - 1, axis=1)[:, :count] if count else part[:, :0]
-        near = np.take_along_axis(alike, others, axis=1) >= LEAST_ALIKE
-        yield np.stack([np.repeat(part, count)[near.ravel()], others[near]], axis=1)
+        others, likeness = maps.nearest(unit[part], unit, NEAREST + 1)  # it is the nearest itself
+        place, rank = np.nonzero((likeness >= LEAST_ALIKE) & (others != part[:, None]))
+        yield np.stack([part[place], others[place, rank]], axis=1)
 
 
 class Clusters:

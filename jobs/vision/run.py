@@ -221,7 +221,6 @@ def _pictures(
 def _finish_trial(job: Job, chosen: hardware.Hardware, tracker: Tracker, trained: Trained) -> None:
     """A trial is judged by its validation images alone; the test images are for the one that wins."""
     tracker.flush()
-    tracker.stop()
     tracker.end("FINISHED")
     job.progress(phase="train", fraction=1.0, epoch=trained.epochs_run, epochs=trained.epochs_run, eta_s=0.0)
     result = {
